@@ -1,0 +1,1 @@
+"""Money, identifiers, clock and errors: the words that everybody uses. No I/O."""
