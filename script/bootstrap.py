@@ -85,9 +85,7 @@ def with_pip(lock: Path) -> bool:
     say(f"installing the versions of {lock.name} with pip (about a minute the first time)")
     make_venv: list[str | Path] = [sys.executable, "-m", "venv", "--clear", VENV]
     pip: list[str | Path] = [PYTHON, "-m", "pip"]
-    if subprocess.run(
-        [sys.executable, "-c", "import ensurepip"], capture_output=True, check=False
-    ).returncode:
+    if importlib.util.find_spec("ensurepip") is None:
         # Debian without python3-venv: the system's pip can still fill an environment that has none.
         make_venv.insert(-1, "--without-pip")
         pip = [sys.executable, "-m", "pip", "--python", PYTHON]
