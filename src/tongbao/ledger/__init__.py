@@ -1,0 +1,1 @@
+"""Double entry: accounts, transfers and postings, and the proof that the books balance."""
