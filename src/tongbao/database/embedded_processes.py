@@ -1,0 +1,70 @@
+"""The server processes of one data directory that an earlier run left behind.
+
+A postmaster killed with SIGKILL leaves a stale ``postmaster.pid`` and children that may still be writing;
+a new server must not start before they are gone. What belongs to a data directory is told by its processes'
+working directory, which PostgreSQL sets in all of them, never by a process number alone: after a reboot the
+number in ``postmaster.pid`` may be anybody's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from pathlib import Path
+
+import psutil
+
+
+def server_processes(cluster: Path) -> list[psutil.Process]:
+    """Every live PostgreSQL process that works in this data directory."""
+    found = []
+    for process in psutil.process_iter(["name"]):
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.info["name"] in ("postgres", "initdb") and Path(process.cwd()).samefile(cluster):
+                found.append(process)
+    return found
+
+
+def postmaster_pid(cluster: Path) -> int | None:
+    """The process number in ``postmaster.pid``, whether or not that process lives."""
+    try:
+        return int((cluster / "postmaster.pid").read_text().split("\n", 1)[0])
+    except (OSError, ValueError):
+        return None
+
+
+def postmaster_ready(cluster: Path, pid: int) -> bool:
+    """True when the server with this number has said in ``postmaster.pid`` that it accepts connections."""
+    try:
+        lines = (cluster / "postmaster.pid").read_text().splitlines()
+    except OSError:
+        return False
+    return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
+
+
+def stop_leftovers(cluster: Path, patience_s: float = 3.0) -> None:
+    """End whatever an earlier run left in this data directory. The caller must own its lock.
+
+    A living postmaster is asked to shut down (fast), then told to (immediate). Children without a postmaster
+    end by themselves as soon as they notice; one too busy to notice is killed. No committed transaction is
+    lost by any of it: what is not in the tables' files yet is in the write-ahead log.
+    """
+    pid = postmaster_pid(cluster)
+    for action, wait_s in ((signal.SIGINT, patience_s), (signal.SIGQUIT, 1.0)):
+        left = server_processes(cluster)
+        for process in left:
+            if process.pid == pid:
+                _send(process, action)
+                psutil.wait_procs(left, timeout=wait_s)
+    _, busy = psutil.wait_procs(server_processes(cluster), timeout=0.5)
+    for process in busy:
+        _send(process, signal.SIGKILL)
+    psutil.wait_procs(busy, timeout=2.0)
+    if pid is not None and psutil.pid_exists(pid):
+        # The number is somebody else's by now, and PostgreSQL would take that process for a server.
+        (cluster / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _send(process: psutil.Process, action: signal.Signals) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(action)
