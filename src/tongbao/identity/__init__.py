@@ -1,0 +1,1 @@
+"""Who is who: merchants and their test twins, API keys, customers."""
