@@ -95,9 +95,7 @@ def with_pip(lock: Path) -> bool:
                 "Remedy: on Debian or Ubuntu `apt install python3-venv`; or install uv; then run this again."
             )
     made = healthy() or run(*make_venv)
-    return made and run(
-        *pip, "install", "--disable-pip-version-check", "--no-input", *INSTALL, "--requirement", lock
-    )
+    return made and run(*pip, "install", "--disable-pip-version-check", "--no-input", *INSTALL, "--requirement", lock)
 
 
 def install_project() -> None:

@@ -6,7 +6,8 @@
 ``bin_dir``         (session) the folder of the PostgreSQL programs under test.
 
 ``TONGBAO_TEST_POSTGRES_BIN`` names another PostgreSQL's programs, e.g. ``/usr/lib/postgresql/15/bin``.
-``TONGBAO_CI=1`` turns a skip for a missing part into a failure: skip with ``support.skip_or_fail(reason)``.
+``TONGBAO_CI=1`` turns every skip into a failure, because continuous integration has every part installed,
+except the skips of tests marked ``may_skip`` (for Citus).
 """
 
 from __future__ import annotations
@@ -14,13 +15,37 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
 from tests.support import create_database, drop_database
 
 from tongbao.database import embedded
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and item.get_closest_marker("may_skip") is None:
+        refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if report.skipped:
+        refuse_skip(report)
+    return report
+
+
+def refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if os.environ.get("TONGBAO_CI") == "1":
+        report.outcome = "failed"
+        report.longrepr = f"Skipped, but nothing may be missing in continuous integration: {report.longreprtext}"
 
 
 @pytest.fixture(scope="session")

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from urllib.parse import urlsplit
 
 import asyncpg
-import pytest
-
-
-def skip_or_fail(reason: str) -> None:
-    """Skip a test whose part is not installed here, except in CI, where everything must be installed."""
-    if os.environ.get("TONGBAO_CI") == "1":
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
 
 
 async def create_database(admin_url: str, template: str = "template0") -> str:
