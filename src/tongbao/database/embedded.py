@@ -44,7 +44,7 @@ from tongbao.database.embedded_places import (
     major_version,
     socket_dir_for,
 )
-from tongbao.database.embedded_processes import postmaster_ready, stop_leftovers
+from tongbao.database.embedded_processes import answers, postmaster_ready, stop_leftovers
 
 __all__ = ["CannotStart", "EmbeddedPostgres", "bin_dir"]
 
@@ -99,7 +99,7 @@ class EmbeddedPostgres:
         The URL, ``postgresql://tongbao@/tongbao?host=…&port=5432``, is the same on every start and fits asyncpg,
         libpq and (with ``+asyncpg``) SQLAlchemy. Does nothing when already running. Raises CannotStart.
         """
-        if self.is_running() and self._socket_dir is not None:
+        if self._socket_dir is not None and self._alive(self._socket_dir):
             return self._url(self._socket_dir)
         self._take_lock()
         try:
@@ -135,6 +135,14 @@ class EmbeddedPostgres:
     def is_running(self) -> bool:
         """Whether the server process lives."""
         return self._server is not None and self._server.poll() is None
+
+    def _alive(self, socket_dir: Path) -> bool:
+        """Like ``is_running``, but not deceived by a server that was killed this very moment."""
+        if self._server is None or answers(socket_dir):
+            return self.is_running()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._server.wait(0.5)
+        return self.is_running()
 
     @property
     def pid(self) -> int | None:

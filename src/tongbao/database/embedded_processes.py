@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
+import struct
 from pathlib import Path
 
 import psutil
@@ -40,6 +42,16 @@ def postmaster_ready(cluster: Path, pid: int) -> bool:
     except OSError:
         return False
     return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
+
+
+def answers(socket_dir: Path) -> bool:
+    """True when the server behind the socket in this folder answers the first question of the protocol."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(2.0)
+        connection.connect(str(socket_dir / ".s.PGSQL.5432"))
+        connection.sendall(struct.pack("!II", 8, 80877103))  # SSLRequest; the answer is one letter
+        return connection.recv(1) != b""
+    return False
 
 
 def stop_leftovers(cluster: Path, patience_s: float = 3.0) -> None:
