@@ -12,6 +12,7 @@ import contextlib
 import signal
 import socket
 import struct
+import time
 from pathlib import Path
 
 import psutil
@@ -63,15 +64,14 @@ def stop_leftovers(cluster: Path, patience_s: float = 3.0) -> None:
     """
     pid = postmaster_pid(cluster)
     for action, wait_s in ((signal.SIGINT, patience_s), (signal.SIGQUIT, 1.0)):
-        left = server_processes(cluster)
-        for process in left:
+        for process in server_processes(cluster):
             if process.pid == pid:
                 _send(process, action)
-                psutil.wait_procs(left, timeout=wait_s)
-    _, busy = psutil.wait_procs(server_processes(cluster), timeout=0.5)
-    for process in busy:
+                _wait_until_gone(cluster, wait_s)
+    _wait_until_gone(cluster, 0.5)
+    for process in server_processes(cluster):
         _send(process, signal.SIGKILL)
-    psutil.wait_procs(busy, timeout=2.0)
+    _wait_until_gone(cluster, 2.0)
     if pid is not None and psutil.pid_exists(pid):
         # The number is somebody else's by now, and PostgreSQL would take that process for a server.
         (cluster / "postmaster.pid").unlink(missing_ok=True)
@@ -80,3 +80,10 @@ def stop_leftovers(cluster: Path, patience_s: float = 3.0) -> None:
 def _send(process: psutil.Process, action: signal.Signals) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         process.send_signal(action)
+
+
+def _wait_until_gone(cluster: Path, longest_s: float) -> None:
+    # Not psutil's own waiting: it also waits for zombies, which stay where process 1 does not reap.
+    deadline = time.monotonic() + longest_s
+    while server_processes(cluster) and time.monotonic() < deadline:
+        time.sleep(0.02)
