@@ -58,6 +58,8 @@ class Order(msgspec.Struct, frozen=True):
     """The provider's token of the payment method."""
     capture: bool = True
     description: str | None = None
+    merchant_name: str | None = None
+    """How the provider may name the merchant to the shopper (on a 3-D Secure page, in a wallet)."""
     return_url: str | None = None
     """Where the shopper's browser goes after a step at the provider's."""
     notice_url: str | None = None
@@ -114,6 +116,8 @@ class Notice(msgspec.Struct, frozen=True):
     """The provider's own id of the message: the same message twice has the same id."""
     operation_id: str
     outcome: Outcome
+    merchant_id: str | None = None
+    """Whose operation it is, where the provider says so: part of what the signature covers."""
 
 
 class NoticeRefused(Exception):
