@@ -31,7 +31,14 @@ def balance(rows: Rows, account: AccountRef) -> int:
 
 
 def post(rows: Rows, kind: str, ref: str, legs: Iterable[Leg], happened_ms: int | None = None) -> Transfer:
-    """Book one transfer. Legs of amount zero are left out.
+    """Book one transfer and return it; see ``post_all``."""
+    return post_all(rows, kind, ref, legs, happened_ms)[0]
+
+
+def post_all(
+    rows: Rows, kind: str, ref: str, legs: Iterable[Leg], happened_ms: int | None = None
+) -> tuple[Transfer, list[Posting]]:
+    """Book one transfer. Legs of amount zero are left out; the others' postings are returned in their order.
 
     :raises InsufficientFunds: if an account that may not be negative would become so.
     :raises Unbalanced: if debits and credits differ.
@@ -51,12 +58,10 @@ def post(rows: Rows, kind: str, ref: str, legs: Iterable[Leg], happened_ms: int 
         recorded_ms=rows.now_ms,
     )
     rows.insert(transfer)
-    for leg in made:
-        _post_leg(rows, transfer.id, leg)
-    return transfer
+    return transfer, [_post_leg(rows, transfer.id, leg) for leg in made]
 
 
-def _post_leg(rows: Rows, transfer_id: str, leg: Leg) -> None:
+def _post_leg(rows: Rows, transfer_id: str, leg: Leg) -> Posting:
     ref = leg.account
     rules = ACCOUNT_KINDS[ref.kind]
     account = rows.get(Account, ref.id)
@@ -79,4 +84,6 @@ def _post_leg(rows: Rows, transfer_id: str, leg: Leg) -> None:
         rows.insert(row)
     else:
         rows.update(row)
-    rows.insert(Posting(rows.merchant_id, ref.id, seq, transfer_id, leg.side, leg.amount, after))
+    made = Posting(rows.merchant_id, ref.id, seq, transfer_id, leg.side, leg.amount, after)
+    rows.insert(made)
+    return made

@@ -1,0 +1,1 @@
+"""Checkout: an order and its payment, offered to a shopper on a hosted page."""

@@ -1,0 +1,1 @@
+"""Customers' balances: Stripe's cash balance, kept in the ledger."""
