@@ -35,7 +35,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from tongbao.database.embedded_errors import CannotStart, failure
+from tongbao.database.embedded_errors import CannotStart, InUse, failure
 from tongbao.database.embedded_places import (
     Account,
     account_for,
@@ -46,7 +46,7 @@ from tongbao.database.embedded_places import (
 )
 from tongbao.database.embedded_processes import answers, postmaster_ready, stop_leftovers
 
-__all__ = ["CannotStart", "EmbeddedPostgres", "bin_dir"]
+__all__ = ["CannotStart", "EmbeddedPostgres", "InUse", "bin_dir"]
 
 DATABASE = USER = "tongbao"
 # Given on the command line, so that nothing stored in the data directory can weaken them.
@@ -97,7 +97,10 @@ class EmbeddedPostgres:
         """Start the server, making the data directory the first time; return the URL of its database.
 
         The URL, ``postgresql://tongbao@/tongbao?host=…&port=5432``, is the same on every start and fits asyncpg,
-        libpq and (with ``+asyncpg``) SQLAlchemy. Does nothing when already running. Raises CannotStart.
+        libpq and (with ``+asyncpg``) SQLAlchemy. Does nothing when already running.
+
+        :raises InUse: another process owns this data directory.
+        :raises CannotStart: whatever else is in the way.
         """
         if self._socket_dir is not None and self._alive(self._socket_dir):
             return self._url(self._socket_dir)
@@ -179,7 +182,7 @@ class EmbeddedPostgres:
             lock.seek(0)
             owner = lock.read().strip() or "unknown"
             lock.close()
-            raise CannotStart(
+            raise InUse(
                 f"The database in {self.data_dir} is in use by process {owner}. "
                 "Remedy: stop that process, or choose another data folder."
             ) from None

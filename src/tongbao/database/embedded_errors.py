@@ -7,6 +7,10 @@ class CannotStart(RuntimeError):
     """The embedded PostgreSQL cannot start. The message gives the cause and the remedy."""
 
 
+class InUse(CannotStart):
+    """Another process owns this data directory, and with it the server."""
+
+
 REMEDIES = {
     b"No space left on device": "The disk is full. Remedy: free some space, or choose a folder on another disk.",
     b"Disk quota exceeded": "Your quota is used up. Remedy: free some space, or choose another folder.",
