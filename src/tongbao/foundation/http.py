@@ -21,16 +21,20 @@ Params = TypeVar("Params", bound=msgspec.Struct)
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who calls: one API key of one merchant (a test twin is a merchant of its own)."""
+    """Who calls: one API key of one merchant (a test twin is a merchant of its own); or nobody known."""
 
     merchant_id: str
     key_id: str
-    kind: Literal["secret", "publishable"]
+    kind: Literal["secret", "publishable", "anonymous"]
     livemode: bool
 
 
+ANONYMOUS = Caller(merchant_id="", key_id="", kind="anonymous", livemode=False)
+"""The caller of a ``public`` route, which is not asked for a key."""
+
+
 class Idempotency(msgspec.Struct, frozen=True):
-    """The caller's ``Idempotency-Key`` and a hash (SHA-256, hex) of method, path and decoded parameters."""
+    """The caller's ``Idempotency-Key`` and a keyed hash (HMAC-SHA-256, hex) of method, path and parameters."""
 
     key: str
     input_hash: str
