@@ -56,11 +56,11 @@ class Payments:
         self._pool = pool
         self._base_url = base_url
         self.terms = {name: _terms(channels.by_name(name), (fees or {}).get(name, Fees())) for name in channels.names}
+        self._by_method = {terms.method: terms for terms in self.terms.values()}
 
     def terms_for(self, method: str) -> Terms | None:
         """The terms of the channel that serves a payment method type, or ``None`` if none does."""
-        channel = self.channels.for_method(method)
-        return self.terms[channel.name] if channel else None
+        return self._by_method.get(method)
 
     async def tokenize(self, card: CardDetails, merchant_id: str) -> CardToken:
         """Exchange a card for a token.
