@@ -26,6 +26,8 @@ from tongbao.channels.contract import (
 from tongbao.foundation.clock import now_ms as clock_ms
 
 ANSWER_MAX = 64 * 1024
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding may raise."""
 
 
 class _Answer(NamedTuple):
@@ -80,7 +82,7 @@ class CardChannel:
             return _refused(answer)
         try:
             told = msgspec.json.decode(answer.body, type=wire.TokenAnswer | wire.TokenRefusal)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except UNREADABLE:
             return Unknown("the acquirer's answer is not readable")
         if told.operation_id != operation_id:
             return Unknown("the acquirer answered about another operation")
@@ -103,7 +105,7 @@ class CardChannel:
             raise NoticeRefused("the notice's timestamp is more than 5 minutes from now")
         try:
             notice = msgspec.json.decode(body, type=wire.NoticeBody)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except UNREADABLE:
             raise NoticeRefused("the notice is signed, but not readable") from None
         told = notice.operation
         return Notice(notice.id, told.operation_id, wire.outcome_of(told), told.merchant_id)
@@ -124,7 +126,7 @@ class CardChannel:
             return _refused(answer, asked=method == "GET")
         try:
             told = msgspec.json.decode(answer.body, type=wire.OperationAnswer)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except UNREADABLE:
             return Unknown("the acquirer's answer is not readable")
         expected = (order.operation_id, order.merchant_id, wire.KINDS[order.kind])
         if (told.operation_id, told.merchant_id, told.kind) != expected:
@@ -174,7 +176,7 @@ def _refused(answer: _Answer, asked: bool = False) -> Unknown:
     """A signed error: the request was not taken. Only a question may learn from it that nothing ever arrived."""
     try:
         error = msgspec.json.decode(answer.body, type=wire.ErrorAnswer).error
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNREADABLE:
         return Unknown(f"the acquirer answered HTTP {answer.status}, unreadably")
     never = asked and answer.status == 404 and error.code == "operation_unknown"
     return Unknown(f"the acquirer answered {error.code}: {error.message}"[:300], never_arrived=never)

@@ -90,7 +90,7 @@ class Store:
 
 def _open(path: Path) -> sqlite3.Connection:
     try:
-        db = sqlite3.connect(path, isolation_level=None, timeout=2)
+        db = sqlite3.connect(path, isolation_level=None, timeout=0.2)
         db.row_factory = sqlite3.Row
         # Exclusive: two acquirers on one file would both deliver its notices.
         db.execute("pragma locking_mode = exclusive")

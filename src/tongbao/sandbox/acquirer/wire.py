@@ -80,7 +80,7 @@ def decode(body: bytes, kind: type[Request]) -> Request:
         request = msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as problem:
         raise Refusal(400, "invalid_request", str(problem)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Refusal(400, "invalid_request", "The body is not JSON in UTF-8.") from None
     if isinstance(request, ChargeRequest | FollowUpRequest):
         try:
