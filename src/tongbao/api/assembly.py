@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import hmac
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -39,7 +39,8 @@ from tongbao.payments import render
 from tongbao.payments import routes as payment_routes
 from tongbao.payments.model import Charge, PaymentIntent, PaymentMethod, Refund
 from tongbao.payments.service import Fees, Payments
-from tongbao.vault import Vault, load_or_make_master_key
+from tongbao.vault.keys import decode_master_key, key_id, load_or_make_master_key
+from tongbao.vault.vault import Vault
 from tongbao.wallets.routes import CashBalances
 
 Renderer = Callable[[str, bool], Json]
@@ -56,6 +57,8 @@ class Services:
     payments: Payments
     authenticate: Authenticator
     vault: Vault
+    hash_key: bytes
+    """Keys the hashes of requests: the same on every node, derived from the master key."""
     http: httpx.AsyncClient
     renderers: dict[str, Renderer]
 
@@ -66,6 +69,7 @@ async def open_services(settings: Settings, name: str = "tongbao") -> AsyncItera
     assert settings.database_url is not None, "whoever starts a process finds it a database first"
     pool = await open_pool(settings.database_url, size_min=2, size_max=settings.lanes + 12, name=name)
     http = new_client()
+    master_key = _master_key(settings)
     try:
         engine = Engine(PostgresStore(pool), lanes=settings.lanes)
         fees = {"card": Fees(settings.card_fee_bps, settings.card_fee_fixed)}
@@ -76,7 +80,8 @@ async def open_services(settings: Settings, name: str = "tongbao") -> AsyncItera
             engine=engine,
             payments=payments,
             authenticate=Authenticator(pool),
-            vault=_vault(settings),
+            vault=Vault({key_id(master_key): master_key}, key_id(master_key)),
+            hash_key=hmac.digest(master_key, b"idempotency", "sha256"),
             http=http,
             renderers=renderers(settings.base_url),
         )
@@ -102,12 +107,10 @@ def _channels(settings: Settings, http: httpx.AsyncClient) -> list[Channel]:
     return channels
 
 
-def _vault(settings: Settings) -> Vault:
+def _master_key(settings: Settings) -> bytes:
     if settings.master_key is not None:
-        key = base64.b64decode(settings.master_key.get_secret_value(), validate=True)
-    else:
-        key = load_or_make_master_key(settings.data)
-    return Vault({"k1": key}, "k1")
+        return decode_master_key(settings.master_key.get_secret_value())
+    return load_or_make_master_key(settings.data)
 
 
 def renderers(base_url: str) -> dict[str, Renderer]:
@@ -140,11 +143,6 @@ def api_routes(services: Services) -> list[ApiRoute]:
     ]
 
 
-def hash_key(vault: Vault) -> bytes:
-    """The installation's key for idempotency hashes: the same on every node, derived from the master key."""
-    return vault.derive("idempotency")
-
-
 def asgi_app(settings: Settings) -> Any:
     """The whole serving application: ``/v1``, the hosted pages, channels' notices, health."""
     return _Application(settings)
@@ -165,7 +163,7 @@ class _Application:
             self._edge = Edge(
                 routes,
                 services.authenticate,
-                hash_key=hash_key(services.vault),
+                hash_key=services.hash_key,
                 unavailable=UNAVAILABLE,
                 docs_url=f"{self._settings.base_url}/docs/errors",
                 access_log=self._settings.access_log,

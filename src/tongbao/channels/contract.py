@@ -189,3 +189,7 @@ class Tokenizer(Protocol):
     async def tokenize(self, card: CardDetails, operation_id: str) -> CardToken | Declined | Unknown:
         """Exchange a card for a token. ``operation_id`` makes a retry return the same token."""
         ...
+
+    def test_card(self, name: str) -> CardDetails | None:
+        """The card that a test name such as ``pm_card_visa`` stands for, if it is one. For test mode only."""
+        ...

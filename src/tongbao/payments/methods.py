@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from tongbao.channels.card.test_cards import test_card
 from tongbao.channels.contract import CardDetails, CardToken
 from tongbao.database import reads
 from tongbao.foundation.clock import now_ms
@@ -29,7 +28,7 @@ async def new_method(payments: Payments, caller: Caller, data: PaymentMethodData
         return PaymentMethod(caller.merchant_id, new_id("pm"), now_ms(), data.type, metadata=data.metadata)
     if data.card is None:
         raise missing("card")
-    token = await payments.tokenize(_card(data.card, caller), caller.merchant_id)
+    token = await payments.tokenize(_card(payments, data.card, caller), caller.merchant_id)
     return _from_token(token, caller, data.billing_details, data.metadata)
 
 
@@ -38,7 +37,7 @@ async def named_method(payments: Payments, pool: Any, caller: Caller, name: str)
 
     :raises NotFound: if there is none.
     """
-    details = None if caller.livemode else test_card(name)
+    details = None if caller.livemode else payments.test_card(name)
     if details is not None:
         token = await payments.tokenize(details, caller.merchant_id)
         return _from_token(token, caller, None, {})
@@ -48,9 +47,9 @@ async def named_method(payments: Payments, pool: Any, caller: Caller, name: str)
     return method
 
 
-def is_test_name(name: str, caller: Caller) -> bool:
+def is_test_name(payments: Payments, name: str, caller: Caller) -> bool:
     """Whether this is one of the names that stand for a test card."""
-    return not caller.livemode and test_card(name) is not None
+    return not caller.livemode and payments.test_card(name) is not None
 
 
 async def choose(
@@ -72,7 +71,7 @@ async def choose(
     if name is not None:
         method = await named_method(payments, pool, caller, name)
         terms = terms_of(payments, method.type)
-        if is_test_name(name, caller):
+        if is_test_name(payments, name, caller):
             return MethodChoice(terms, new=method)
         return MethodChoice(terms, payment_method=None if terms.inside else name)
     if data is not None:
@@ -109,9 +108,9 @@ def terms_of(payments: Payments, method: str) -> Terms:
     return terms
 
 
-def _card(card: Card, caller: Caller) -> CardDetails:
+def _card(payments: Payments, card: Card, caller: Caller) -> CardDetails:
     if card.token is not None:
-        details = None if caller.livemode else test_card(card.token)
+        details = None if caller.livemode else payments.test_card(card.token)
         if details is None:
             raise no_such("token", card.token, "card[token]")
         return details

@@ -90,7 +90,7 @@ class Intents:
         elif wish.payment_method_data is not None:
             made = await methods.new_method(self.payments, caller, wish.payment_method_data)
             saved = await self._keep(call, made)
-        elif saved is not None and methods.is_test_name(saved, caller):
+        elif saved is not None and methods.is_test_name(self.payments, saved, caller):
             saved = await self._keep(call, await methods.named_method(self.payments, self.pool, caller, saved))
         command = CreateIntent(
             amount=wish.amount,
@@ -151,7 +151,7 @@ class Intents:
         for method in changes.get("payment_method_types", []):
             methods.terms_of(self.payments, method)
         named = wish.payment_method
-        if named is not None and methods.is_test_name(named, call.caller):
+        if named is not None and methods.is_test_name(self.payments, named, call.caller):
             made = await methods.named_method(self.payments, self.pool, call.caller, named)
             changes["payment_method"] = await self._keep(call, made)
         metadata = {} if wish.metadata is None else wish.metadata
@@ -334,7 +334,7 @@ class Others:
     async def attach(self, call: Call[params.AttachPaymentMethod]) -> Answer:
         """Attach a method to a customer."""
         name, new = call.path["payment_method"], None
-        if methods.is_test_name(name, call.caller):
+        if methods.is_test_name(self.payments, name, call.caller):
             new = await methods.named_method(self.payments, self.pool, call.caller, name)
             name = new.id
         return await self._method_answer(call, AttachMethod(name, call.params.customer, new))

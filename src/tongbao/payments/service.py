@@ -62,6 +62,14 @@ class Payments:
         """The terms of the channel that serves a payment method type, or ``None`` if none does."""
         return self._by_method.get(method)
 
+    def test_card(self, name: str) -> CardDetails | None:
+        """The card that a test name such as ``pm_card_visa`` stands for, or ``None``."""
+        if "card" not in self._by_method:
+            return None
+        channel: Any = self.channels.for_method("card")
+        card: CardDetails | None = channel.test_card(name)
+        return card
+
     async def tokenize(self, card: CardDetails, merchant_id: str) -> CardToken:
         """Exchange a card for a token.
 

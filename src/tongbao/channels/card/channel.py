@@ -12,6 +12,7 @@ import msgspec
 
 from tongbao.channels.card import wire
 from tongbao.channels.card.config import CardConfig
+from tongbao.channels.card.test_cards import test_card
 from tongbao.channels.contract import (
     Capabilities,
     CardDetails,
@@ -87,6 +88,10 @@ class CardChannel:
         if told.operation_id != operation_id:
             return Unknown("the acquirer answered about another operation")
         return wire.token_of(told)
+
+    def test_card(self, name: str) -> CardDetails | None:
+        """The card that a test name stands for; see ``test_cards``."""
+        return test_card(name)
 
     def verify_notice(self, headers: Mapping[str, str], body: bytes, now_ms: int) -> Notice:
         """Check terminal, age and signature, then decode.
