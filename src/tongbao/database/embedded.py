@@ -17,9 +17,7 @@ What happens when something dies:
 * The machine: PostgreSQL recovers from its write-ahead log on the next start. ``fsync`` and
   ``synchronous_commit`` are always on, so whatever was committed is there.
 
-As root the server runs under an unprivileged account (PostgreSQL insists); see ``embedded_places``. It is
-started from inside its data directory and told that this is ``/proc/self/cwd``, so it needs no right to pass
-through the folders above, which may be root's alone.
+As root the server runs under an unprivileged account, because PostgreSQL insists; see ``embedded_places``.
 """
 
 from __future__ import annotations
@@ -30,6 +28,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -42,6 +41,7 @@ from tongbao.database.embedded_places import (
     bin_dir,
     binaries_for,
     major_version,
+    reach,
     socket_dir_for,
 )
 from tongbao.database.embedded_processes import answers, postmaster_ready, stop_leftovers
@@ -76,7 +76,7 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 START_TIMEOUT_S = 120.0  # recovery after a crash may have gigabytes of log to replay
 LOG_KEPT_BYTES = 1_000_000
 # Ends when its input does, that is, when the owner dies however it may, and then stops the server.
-WATCHER = 'read -r _; kill -INT "$(head -n 1 postmaster.pid)" 2>/dev/null'
+WATCHER = 'read -r _; kill -INT "$(head -n 1 "$1/postmaster.pid")"'
 
 
 class EmbeddedPostgres:
@@ -202,21 +202,20 @@ class EmbeddedPostgres:
 
     def _initialize(self, account: Account, programs: Path) -> None:
         """Make the cluster beside its final place and move it there whole: half a cluster is never met."""
-        draft = self.data_dir / "cluster.new"
-        stop_leftovers(draft)  # of a first start that was killed
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(mode=0o700)
+        for stale in self.data_dir.glob("cluster.new-*"):  # of a first start that was killed
+            shutil.rmtree(stale, ignore_errors=True)
+        draft = Path(tempfile.mkdtemp(prefix="cluster.new-", dir=self.data_dir))
         if account.uid != os.geteuid():
             os.chown(draft, account.uid, account.gid)
         if major_version(programs) >= 17:  # its own collation, the same on every system
             locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
         else:
             locale = ["--locale=C.UTF-8"]
-        place = _place(draft, account)
         options = [f"--username={USER}", "--auth=trust", "--encoding=UTF8", "--data-checksums", *locale]
-        self._run([str(programs / "initdb"), "-D", place, *options], draft, account)
-        single = [str(programs / "postgres"), "--single", "-D", place, "-c", "exit_on_error=true", "template1"]
-        self._run(single, draft, account, f"CREATE DATABASE {DATABASE}\n")
+        with reach(draft, account) as (place, how):
+            _run([str(programs / "initdb"), "-D", place, *options], how)
+            single = [str(programs / "postgres"), "--single", "-D", place, "-c", "exit_on_error=true", "template1"]
+            _run(single, how, f"CREATE DATABASE {DATABASE}\n")
         draft.rename(self._cluster)
         folder = os.open(self.data_dir, os.O_RDONLY)
         try:
@@ -247,20 +246,13 @@ class EmbeddedPostgres:
     def _launch(self, account: Account, programs: Path, socket_dir: Path) -> None:
         if self._log.exists() and self._log.stat().st_size > LOG_KEPT_BYTES:
             self._log.replace(self._log.with_suffix(".log.1"))
-        settings = {**SETTINGS, "unix_socket_directories": str(socket_dir)}
-        command = [str(programs / "postgres"), "-D", _place(self._cluster, account)]
-        for name, value in settings.items():
-            command += ["-c", f"{name}={value}"]
-        with self._log.open("ab") as log:
+        settings = SETTINGS | {"unix_socket_directories": str(socket_dir)}
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        with self._log.open("ab") as log, reach(self._cluster, account) as (place, how):
             said_before = log.tell()
-            server: subprocess.Popen[bytes] = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **_surroundings(self._cluster, account)
-            )  # fmt: skip
-        self._server = server
-        self._watcher = subprocess.Popen(
-            ["/bin/sh", "-c", WATCHER], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, **_surroundings(self._cluster, account),
-        )  # fmt: skip
+            server = _start([str(programs / "postgres"), "-D", place, *options], how, log)
+            self._server = server
+            self._watcher = _start(["/bin/sh", "-c", WATCHER, "watcher", place], how, log, stdin=subprocess.PIPE)
         deadline = time.monotonic() + START_TIMEOUT_S
         while not postmaster_ready(self._cluster, server.pid):
             if server.poll() is not None:
@@ -269,25 +261,27 @@ class EmbeddedPostgres:
                 raise failure("PostgreSQL was not ready in time", self._log.read_bytes()[said_before:])
             time.sleep(0.01)
 
-    def _run(self, command: list[str], folder: Path, account: Account, text: str = "") -> None:
-        try:
-            done = subprocess.run(
-                command, input=text.encode(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-                timeout=START_TIMEOUT_S, **_surroundings(folder, account),
-            )  # fmt: skip
-        except (OSError, subprocess.TimeoutExpired) as cause:
-            raise failure(f"PostgreSQL's {Path(command[0]).name} cannot run: {cause}", b"") from cause
-        if done.returncode:
-            raise failure("PostgreSQL's data directory could not be made", done.stdout)
+
+def _start(
+    command: list[str], how: dict[str, Any], output: IO[bytes] | int, stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
+    """Start a program: with nothing of our environment, and out of reach of our terminal's Ctrl-C."""
+    try:
+        return subprocess.Popen(
+            command, stdin=stdin, stdout=output, stderr=subprocess.STDOUT, env=ENVIRONMENT, cwd="/", umask=0o077,
+            start_new_session=True, **how,
+        )  # fmt: skip
+    except OSError as cause:
+        raise failure(f"{command[0]} cannot be run: {cause}", str(cause).encode()) from cause
 
 
-def _place(cluster: Path, account: Account) -> str:
-    return str(cluster) if account.uid == os.geteuid() else "/proc/self/cwd"
-
-
-def _surroundings(folder: Path, account: Account) -> dict[str, Any]:
-    """How every process here is started: inside its folder, without our environment, terminal or rights."""
-    kept: dict[str, Any] = {"cwd": folder, "env": ENVIRONMENT, "umask": 0o077, "start_new_session": True}
-    if account.uid != os.geteuid():
-        kept |= {"user": account.uid, "group": account.gid, "extra_groups": []}
-    return kept
+def _run(command: list[str], how: dict[str, Any], text: str = "") -> None:
+    process = _start(command, how, subprocess.PIPE, stdin=subprocess.PIPE)
+    try:
+        output, _ = process.communicate(text.encode(), timeout=START_TIMEOUT_S)
+    except subprocess.TimeoutExpired as cause:
+        process.kill()
+        process.wait()
+        raise failure(f"{command[0]} did not end in time", cause.output or b"") from cause
+    if process.returncode:
+        raise failure("PostgreSQL's data directory could not be made", output)

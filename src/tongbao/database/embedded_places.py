@@ -7,6 +7,7 @@ with the programs (a checkout under ``/root``), they are copied once to ``/var/c
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -18,8 +19,9 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tongbao.database.embedded_errors import CannotStart
 
@@ -121,6 +123,24 @@ def binaries_for(account: Account, binaries: Path) -> Path:
             "ordinary user, or set DATABASE_URL."
         ) from cause
     return copy / PACKAGE / INSTALLED / "bin"
+
+
+@contextlib.contextmanager
+def reach(folder: Path, account: Account) -> Iterator[tuple[str, dict[str, Any]]]:
+    """By what path ``account`` gets to ``folder``, and what else ``subprocess`` needs to run a program as it.
+
+    Another account may have no right to pass through the folders above, which can be root's alone. So its
+    programs inherit an open descriptor of the folder, and go by that.
+    """
+    if account.uid == os.geteuid():
+        yield str(folder), {}
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        rights = {"user": account.uid, "group": account.gid, "extra_groups": []}
+        yield f"/proc/self/fd/{descriptor}", {**rights, "pass_fds": (descriptor,)}
+    finally:
+        os.close(descriptor)
 
 
 def _open_to_all(program: Path) -> bool:

@@ -23,7 +23,7 @@ def server_processes(cluster: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["name"]):
         with contextlib.suppress(psutil.Error, OSError):
-            if process.info["name"] in ("postgres", "initdb") and Path(process.cwd()).samefile(cluster):
+            if process.info["name"] == "postgres" and Path(process.cwd()).samefile(cluster):
                 found.append(process)
     return found
 

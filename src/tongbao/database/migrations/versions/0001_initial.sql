@@ -60,6 +60,32 @@ CREATE TABLE charges (
 
 CREATE INDEX ix_charges_merchant_id_payment_intent ON charges (merchant_id, payment_intent);
 
+CREATE TABLE checkout_sessions (
+  merchant_id TEXT COLLATE "C" NOT NULL,
+  id TEXT COLLATE "C" NOT NULL,
+  created_ms BIGINT NOT NULL,
+  order_id TEXT COLLATE "C" NOT NULL,
+  currency TEXT COLLATE "C" NOT NULL,
+  amount_total BIGINT NOT NULL,
+  success_url TEXT COLLATE "C" NOT NULL,
+  expires_ms BIGINT NOT NULL,
+  status TEXT COLLATE "C" NOT NULL,
+  version BIGINT NOT NULL,
+  cancel_url TEXT COLLATE "C",
+  customer TEXT COLLATE "C",
+  customer_email TEXT COLLATE "C",
+  client_reference_id TEXT COLLATE "C",
+  locale TEXT COLLATE "C",
+  payment_method_types JSONB NOT NULL,
+  payment_intent TEXT COLLATE "C",
+  intent_data JSONB NOT NULL,
+  own_order BOOLEAN NOT NULL,
+  metadata JSONB NOT NULL,
+  CONSTRAINT pk_checkout_sessions PRIMARY KEY (merchant_id, id)
+);
+
+CREATE INDEX ix_checkout_sessions_merchant_id_order_id ON checkout_sessions (merchant_id, order_id);
+
 CREATE TABLE customers (
   merchant_id TEXT COLLATE "C" NOT NULL,
   id TEXT COLLATE "C" NOT NULL,
