@@ -54,6 +54,7 @@ _log = structlog.get_logger("tongbao.api")
 _canonical = msgspec.json.Encoder(order="deterministic").encode
 _encode = msgspec.json.Encoder().encode
 _JSON_HEADER = (b"content-type", b"application/json")
+_REPLAYED = (b"idempotent-replayed", b"true")
 _NO_STORE = (b"cache-control", b"no-store")
 _WORDS_FOR_PUBLISHABLE = (
     "This API call cannot be made with a publishable API key. Please use a secret API key. "
@@ -193,7 +194,7 @@ class Edge:
             return _Reply(200, _encode(answer), [])
         more = [(name.lower().encode(), value.encode()) for name, value in (answer.headers or {}).items()]
         if answer.replayed:
-            more.append((b"idempotent-replayed", b"true"))
+            more.append(_REPLAYED)
         return _Reply(answer.status, b"" if answer.status == 204 else _encode(answer.body), more)
 
     def _error_reply(self, error: DomainError, scope: Scope) -> _Reply:
@@ -207,6 +208,8 @@ class Edge:
         retry_after_s = getattr(error, "retry_after_s", None)
         if retry_after_s is not None:
             more.append((b"retry-after", str(retry_after_s).encode()))
+        if error.replayed:
+            more.append(_REPLAYED)
         if kind.http_status == 401:
             more.append((b"www-authenticate", b'Bearer realm="Tongbao"'))
         elif kind.http_status == 405:

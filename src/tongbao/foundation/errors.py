@@ -49,9 +49,13 @@ KINDS: dict[str, Kind] = {
 
 
 class DomainError(Exception):
-    """The base of every expected error. ``extra`` is added to the API's error object (e.g. the intent)."""
+    """The base of every expected error. ``extra`` is added to the API's error object (e.g. the intent).
+
+    ``replayed``: this is the stored answer to an earlier request with the same idempotency key.
+    """
 
     kind: ClassVar[str] = "internal"
+    replayed: bool = False
 
     def __init__(
         self, code: str, message: str, *, param: str | None = None, extra: dict[str, Any] | None = None

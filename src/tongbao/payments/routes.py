@@ -221,14 +221,12 @@ class Intents:
         error = value.intent.last_payment_error
         if declines and error is not None and value.intent.status == "requires_payment_method":
             extra: Json = {key: error[key] for key in ("charge", "decline_code") if key in error}
-            raise PaymentFailed(error["code"], error["message"], extra=extra | {"payment_intent": body})
+            raise _failed(error["code"], error["message"], extra | {"payment_intent": body}, reply.replayed)
         operation = value.operation
         if operation is not None and operation.kind != "charge" and operation.state == "declined":
-            raise PaymentFailed(
-                operation.reason or "processing_error",
-                f"The {operation.kind} was refused by the channel. The payment is {value.intent.status}.",
-                extra={"payment_intent": body},
-            )
+            message = f"The {operation.kind} was refused by the channel. The payment is {value.intent.status}."
+            code = operation.reason or "processing_error"
+            raise _failed(code, message, {"payment_intent": body}, reply.replayed)
         return Answer(body, replayed=reply.replayed)
 
 
@@ -346,6 +344,12 @@ class Others:
     async def _method_answer(self, call: Call[Any], command: Command) -> Answer:
         reply = await self.payments.engine.run(call.caller.merchant_id, command, call.idempotency, call.request_id)
         return Answer(render.payment_method(reply.value, call.caller.livemode), replayed=reply.replayed)
+
+
+def _failed(code: str, message: str, extra: Json, replayed: bool) -> PaymentFailed:
+    error = PaymentFailed(code, message, extra=extra)
+    error.replayed = replayed
+    return error
 
 
 def same(given: str, kept: str) -> bool:

@@ -28,6 +28,7 @@ from tongbao.engine import Command, Engine, Reply
 from tongbao.foundation.errors import Overloaded, PaymentFailed
 from tongbao.foundation.http import Idempotency
 from tongbao.foundation.ids import new_id
+from tongbao.identity.model import Merchant
 from tongbao.payments.commands import RecordOutcome
 from tongbao.payments.commands.outcomes import Source
 from tongbao.payments.model import Charge, Operation, PaymentIntent, PaymentMethod, PaymentReply, Terms
@@ -56,6 +57,7 @@ class Payments:
         self._pool = pool
         self._base_url = base_url
         self.terms = {name: _terms(channels.by_name(name), (fees or {}).get(name, Fees())) for name in channels.names}
+        self._merchants: dict[str, Merchant] = {}
         self._by_method = {terms.method: terms for terms in self.terms.values()}
 
     def terms_for(self, method: str) -> Terms | None:
@@ -169,18 +171,31 @@ class Payments:
         method: PaymentMethod | None = await self._one(PaymentMethod, merchant_id, method_id)
         return method
 
+    async def _merchant(self, merchant_id: str) -> Merchant:
+        """The payee, as channels show it to the shopper. Remembered: a merchant's mode never changes."""
+        merchant = self._merchants.get(merchant_id)
+        if merchant is None:
+            merchant = await self._one(Merchant, merchant_id, merchant_id)
+            assert merchant is not None, "an operation has its merchant"
+            if len(self._merchants) >= _MERCHANTS_MAX:
+                self._merchants.clear()
+            self._merchants[merchant_id] = merchant
+        return merchant
+
     async def _order(
         self, operation: Operation, charge: Charge, intent: PaymentIntent, method: PaymentMethod | None
     ) -> Order:
         if method is None and operation.kind == "charge":
             method = await self._method(operation.merchant_id, charge.payment_method)
+        merchant = await self._merchant(operation.merchant_id)
         return Order(
             operation_id=operation.id,
             kind=operation.kind,
             amount=operation.amount,
             currency=operation.currency,
             merchant_id=operation.merchant_id,
-            livemode=False,
+            merchant_name=merchant.name,
+            livemode=merchant.livemode,
             charge_operation_id=charge.operation,
             charge_ref=charge.channel_ref,
             token=method.token if method else None,
@@ -192,6 +207,7 @@ class Payments:
         )
 
 
+_MERCHANTS_MAX = 10_000
 _CARD_PARAMS = {
     "invalid_expiry_month": "exp_month",
     "invalid_expiry_year": "exp_year",
