@@ -212,10 +212,14 @@ class EmbeddedPostgres:
         else:
             locale = ["--locale=C.UTF-8"]
         options = [f"--username={USER}", "--auth=trust", "--encoding=UTF8", "--data-checksums", *locale]
-        with reach(draft, account) as (place, how):
-            _run([str(programs / "initdb"), "-D", place, *options], how)
-            single = [str(programs / "postgres"), "--single", "-D", place, "-c", "exit_on_error=true", "template1"]
-            _run(single, how, f"CREATE DATABASE {DATABASE}\n")
+        try:
+            with reach(draft, account) as (place, how):
+                _run([str(programs / "initdb"), "-D", place, *options], how)
+                single = [str(programs / "postgres"), "--single", "-D", place, "-c", "exit_on_error=true", "template1"]
+                _run(single, how, f"CREATE DATABASE {DATABASE}\n")
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
         draft.rename(self._cluster)
         folder = os.open(self.data_dir, os.O_RDONLY)
         try:

@@ -16,6 +16,8 @@ REMEDIES = {
     b"Disk quota exceeded": "Your quota is used up. Remedy: free some space, or choose another folder.",
     b"Read-only file system": "The disk is read-only. Remedy: choose a folder that can be written to.",
     b"Permission denied": "Remedy: choose a data folder that belongs to you.",
+    b"Operation not permitted": "PostgreSQL does not run as root, and this process may not become another user. "
+    "Remedy: start as an ordinary user, or set DATABASE_URL.",
     b"Cannot allocate memory": "There is too little memory. Remedy: free about 500 MB.",
     b"still in use": "Remedy: end the old server processes of this folder, then start again.",
 }
