@@ -44,7 +44,7 @@ from tongbao.database.embedded_places import (
     reach,
     socket_dir_for,
 )
-from tongbao.database.embedded_processes import answers, postmaster_ready, stop_leftovers
+from tongbao.database.embedded_processes import answers, postmaster_ready, remove_draft, stop_leftovers
 
 __all__ = ["CannotStart", "EmbeddedPostgres", "InUse", "bin_dir"]
 
@@ -202,8 +202,8 @@ class EmbeddedPostgres:
 
     def _initialize(self, account: Account, programs: Path) -> None:
         """Make the cluster beside its final place and move it there whole: half a cluster is never met."""
-        for stale in self.data_dir.glob("cluster.new-*"):  # of a first start that was killed
-            shutil.rmtree(stale, ignore_errors=True)
+        for stale in self.data_dir.glob("cluster.new-*"):
+            remove_draft(stale)
         draft = Path(tempfile.mkdtemp(prefix="cluster.new-", dir=self.data_dir))
         if account.uid != os.geteuid():
             os.chown(draft, account.uid, account.gid)

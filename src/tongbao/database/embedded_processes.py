@@ -9,6 +9,7 @@ number in ``postmaster.pid`` may be anybody's.
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import socket
 import struct
@@ -75,6 +76,15 @@ def stop_leftovers(cluster: Path, patience_s: float = 3.0) -> None:
     if pid is not None and psutil.pid_exists(pid):
         # The number is somebody else's by now, and PostgreSQL would take that process for a server.
         (cluster / "postmaster.pid").unlink(missing_ok=True)
+
+
+def remove_draft(draft: Path) -> None:
+    """Remove what a first start that was killed left, though its orphaned initdb may still be writing there."""
+    stop_leftovers(draft)
+    deadline = time.monotonic() + 5.0
+    while draft.exists() and time.monotonic() < deadline:
+        shutil.rmtree(draft, ignore_errors=True)
+        time.sleep(0.02)
 
 
 def _send(process: psutil.Process, action: signal.Signals) -> None:
