@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def project_files() -> tuple[Path, ...]:
     """Every file that git tracks or would track, so that a rule speaks before the commit and not after."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
     return tuple(sorted({ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()}))
