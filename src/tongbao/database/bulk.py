@@ -17,7 +17,7 @@ async def configure(connection: Connection) -> None:
     """Prepare a new connection: ``jsonb`` columns become plain data both ways."""
     await connection.set_type_codec(
         "jsonb",
-        encoder=lambda value: msgspec.json.encode(value).decode(),
+        encoder=_json,
         decoder=msgspec.json.decode,
         schema="pg_catalog",
         format="text",
@@ -29,7 +29,12 @@ def _names(columns: Sequence[Column]) -> str:
 
 
 def _arrays(columns: Sequence[Column], first: int = 1) -> str:
-    return ", ".join(f"${i}::{column.sql_type}[]" for i, column in enumerate(columns, first))
+    """One array per column. JSON travels as text: a list inside an array would be taken for a further dimension."""
+    return ", ".join(f"${i}::{'text' if column.json else column.sql_type}[]" for i, column in enumerate(columns, first))
+
+
+def _values(columns: Sequence[Column]) -> str:
+    return ", ".join(f"u.{column.name}::jsonb" if column.json else f"u.{column.name}" for column in columns)
 
 
 @cache
@@ -56,7 +61,7 @@ def insert_sql(table: Table) -> str:
     """Insert rows given as one array per column; for an ``upsert`` table, replace what has the same key."""
     sql = (
         f"INSERT INTO {table.name} ({_names(table.columns)}) "  # noqa: S608
-        f"SELECT * FROM unnest({_arrays(table.columns)})"
+        f"SELECT {_values(table.columns)} FROM unnest({_arrays(table.columns)}) AS u({_names(table.columns)})"
     )
     if table.upsert:
         rest = [column.name for column in table.columns if column.name not in table.key]
@@ -69,7 +74,7 @@ def insert_sql(table: Table) -> str:
 def update_sql(table: Table) -> str:
     """Overwrite the non-key columns of rows given as one array per column, of the merchant ``$1``."""
     columns = [column for column in table.columns if column.name != "merchant_id"]
-    changes = ", ".join(f"{c.name} = u.{c.name}" for c in columns if c.name not in table.key)
+    changes = ", ".join(f"{c.name} = {_values([c])}" for c in columns if c.name not in table.key)
     match = " AND ".join(f"t.{name} = u.{name}" for name in table.local_key)
     return (
         f"UPDATE {table.name} t SET {changes} FROM unnest({_arrays(columns, 2)}) AS u({_names(columns)}) "  # noqa: S608
@@ -97,8 +102,15 @@ async def select(connection: Connection, table: Table, merchant_id: str, keys: C
     return [make(*record) for record in records]
 
 
-def _columns(table: Table, rows: Sequence[Row]) -> list[tuple[Any, ...]]:
-    return list(zip(*map(table.values_of, rows), strict=True))
+def _columns(table: Table, rows: Sequence[Row]) -> list[Sequence[Any]]:
+    columns: list[Sequence[Any]] = list(zip(*map(table.values_of, rows), strict=True))
+    for i in table.json_columns:
+        columns[i] = [None if value is None else _json(value) for value in columns[i]]
+    return columns
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 async def insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:

@@ -56,6 +56,8 @@ class Table:
     values_of: Callable[[Any], tuple[Any, ...]]
     append_only: bool
     upsert: bool
+    json_columns: tuple[int, ...]
+    """The positions of the columns that hold JSON."""
 
 
 TABLES: dict[type[Row], Table] = {}
@@ -115,6 +117,7 @@ def table(
             values_of=attrgetter(*fields),
             append_only=append_only,
             upsert=upsert,
+            json_columns=tuple(i for i, (column, _) in enumerate(pairs) if column.json),
         )
         sa.Table(
             name,
