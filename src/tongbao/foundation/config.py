@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_POSTGRESQL = ("postgresql", "postgres", "postgresql+asyncpg")
 
 
 class Settings(BaseSettings):
-    """What an installation can set. Names in the environment are ``TONGBAO_…``, except ``DATABASE_URL``."""
+    """What an installation can set. Names in the environment are ``TONGBAO_…``, except ``DATABASE_URL``.
 
-    model_config = SettingsConfigDict(env_prefix="TONGBAO_", extra="ignore", populate_by_name=True)
+    A variable that is set to nothing counts as not set. ``docs/configuration.md`` says the same at more length.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="TONGBAO_", env_ignore_empty=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True
+    )
 
     database_url: str | None = Field(None, validation_alias="DATABASE_URL")
     """PostgreSQL 15 or newer. Without it an embedded server runs in ``data``."""
@@ -47,3 +55,25 @@ class Settings(BaseSettings):
     def base_url(self) -> str:
         """The public address without a slash at the end."""
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, url: str | None) -> str | None:
+        if url is not None and url.partition("://")[0] not in _POSTGRESQL:
+            raise ValueError("must be the address of a PostgreSQL: postgresql://user:password@host:5432/database")
+        return url
+
+    @field_validator("public_url", "card_url")
+    @classmethod
+    def _check_url(cls, url: str | None) -> str | None:
+        if url is not None:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+                raise ValueError("must be an http or https address such as https://pay.example.com")
+        return url
+
+    @model_validator(mode="after")
+    def _check_card(self) -> Settings:
+        if self.card_url is not None and (self.card_terminal is None or self.card_secret is None):
+            raise ValueError("TONGBAO_CARD_URL needs TONGBAO_CARD_TERMINAL and TONGBAO_CARD_SECRET beside it")
+        return self
