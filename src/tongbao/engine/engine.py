@@ -146,24 +146,19 @@ class Engine:
                 log.warning("batch_lost", merchant=merchant_id, commands=len(batch), cause=str(error))
                 if pause_s is not None:
                     await asyncio.sleep(pause_s)
-            except Refused as error:
-                if len(batch) == 1:
-                    log.error("command_refused", command=type(batch[0].command).__name__, cause=str(error))
-                    _fail(batch, error)
-                    return []
-                middle = len(batch) // 2
-                first = await self._settle(merchant_id, batch[:middle])
-                return first + await self._settle(merchant_id, batch[middle:])
             except InDoubt:
                 _fail(batch, _unavailable("It is not known whether this request was carried out."))
                 return []
             except DomainError as error:
                 _fail(batch, error)
                 return []
-            except Exception as error:
-                log.exception("batch_failed", merchant=merchant_id, commands=len(batch))
-                _fail(batch, error)
-                return []
+            except Exception as error:  # Nothing was kept: whatever comes after the commit is caught there.
+                if len(batch) == 1:
+                    _tell_refused(batch[0], error)
+                    return []
+                middle = len(batch) // 2
+                first = await self._settle(merchant_id, batch[:middle])
+                return first + await self._settle(merchant_id, batch[middle:])
         _fail(batch, _unavailable("The database is away. Nothing was done."))
         return []
 
@@ -171,12 +166,11 @@ class Engine:
         answers: list[tuple[_Call, Reply | Exception]] = []
         async with self._store.transaction(merchant_id) as transaction:
             cache: Cache = {}
-            await self._load(transaction, merchant_id, batch, cache)
-            changes, deferred = self._decide(transaction, merchant_id, batch, cache, answers)
+            ready = await self._load(transaction, merchant_id, batch, cache, answers)
+            changes, deferred = self._decide(transaction, merchant_id, ready, cache, answers)
             if changes:
                 await transaction.write(changes)
-        if self._on_batch is not None:
-            self._on_batch(len(batch))
+        self._tell_of_batch(len(batch))
         for call, answer in answers:
             if call.future.done():
                 continue
@@ -186,14 +180,36 @@ class Engine:
                 call.future.set_exception(answer)
         return deferred
 
-    async def _load(self, transaction: Transaction, merchant_id: str, batch: list[_Call], cache: Cache) -> None:
+    def _tell_of_batch(self, size: int) -> None:
+        if self._on_batch is None:
+            return
+        try:
+            self._on_batch(size)
+        except Exception:  # The batch is committed: its callers must get their replies.
+            log.exception("on_batch_failed")
+
+    async def _load(
+        self,
+        transaction: Transaction,
+        merchant_id: str,
+        batch: list[_Call],
+        cache: Cache,
+        answers: list[tuple[_Call, Reply | Exception]],
+    ) -> list[_Call]:
+        """Load what the commands name; return those that can be decided. The others get their error at once."""
         rows = Rows(merchant_id, cache, 0, 0, self._random)
-        asking: list[_Call] = batch
+        asking, failed = batch, set[int]()
         for round_number in range(ROUNDS_MAX):
             missing: dict[type[Any], set[Any]] = {}
             still: list[_Call] = []
             for call in asking:
-                keys = list(wanted(call.command, rows))
+                try:
+                    keys = list(wanted(call.command, rows))
+                except Exception as error:
+                    log.exception("command_failed", command=type(call.command).__name__)
+                    answers.append((call, error))
+                    failed.add(id(call))
+                    continue
                 if round_number == 0:
                     keys += call.extra_needs
                     if call.idempotency is not None:
@@ -203,7 +219,7 @@ class Engine:
                 if keys:
                     still.append(call)
             if not missing:
-                return
+                break
             for cls in sorted(missing, key=_table_order):
                 known = cache.setdefault(cls, {})
                 known.update(dict.fromkeys(missing[cls]))
@@ -211,7 +227,13 @@ class Engine:
                 for row in await transaction.load(cls, missing[cls]):
                     known[key_of(row)] = row
             asking = still
-        raise RuntimeError(f"commands named new rows in {ROUNDS_MAX} rounds")
+        else:
+            for call in asking:
+                name = type(call.command).__name__
+                log.error("command_never_content", command=name)
+                answers.append((call, RuntimeError(f"{name} named new rows in {ROUNDS_MAX} rounds")))
+                failed.add(id(call))
+        return [call for call in batch if id(call) not in failed] if failed else batch
 
     def _decide(
         self,
@@ -302,6 +324,15 @@ def _fail(batch: list[_Call], error: Exception) -> None:
     for call in batch:
         if not call.future.done():
             call.future.set_exception(error)
+
+
+def _tell_refused(call: _Call, error: Exception) -> None:
+    name = type(call.command).__name__
+    if isinstance(error, Refused):
+        log.error("command_refused", command=name, cause=str(error))
+    else:
+        log.error("command_failed", command=name, exc_info=error)
+    _fail([call], error)
 
 
 def _unavailable(what: str) -> Overloaded:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import asyncpg
 
 from tongbao.database import bulk
+from tongbao.database.bulk import Write
 from tongbao.database.rows import TABLES, Row
 from tongbao.engine.commands import Changes
 from tongbao.engine.tables import Event, Lane
@@ -50,6 +51,8 @@ class Store(Protocol):
         ...
 
 
+# What others did while this batch waited for the lane must be seen, whatever the server's default is.
+_BEGIN_SQL = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _LOCK_SQL = "SELECT merchant_id, event_seq, pg_current_xact_id()::text FROM lanes WHERE merchant_id = $1 FOR UPDATE"
 _REPLAY = (
     asyncpg.SerializationError,
@@ -68,12 +71,16 @@ _REPLAY = (
 UNAVAILABLE: tuple[type[Exception], ...] = (*_REPLAY, asyncio.TimeoutError)
 """Exceptions that mean that the database is away for now."""
 
+DOUBT_PAUSES_S = (0.05, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0)
+"""Waits after each time that it could not be found out what became of a commit: about twelve seconds in all."""
+
 
 class _PostgresTransaction:
-    __slots__ = ("connection", "lane", "xid")
+    __slots__ = ("connection", "lane", "together", "xid")
 
-    def __init__(self, connection: asyncpg.Connection, lane: Lane, xid: str) -> None:
+    def __init__(self, connection: asyncpg.Connection, lane: Lane, xid: str, together: bool) -> None:
         self.connection = connection
+        self.together = together
         self.lane = lane
         self.xid = xid
 
@@ -81,21 +88,19 @@ class _PostgresTransaction:
         return await bulk.select(self.connection, TABLES[cls], self.lane.merchant_id, keys)
 
     async def write(self, changes: Changes) -> None:
-        connection, merchant_id = self.connection, self.lane.merchant_id
+        writes: list[Write] = []
         for cls, inserted in changes.inserted.items():
-            if inserted:
-                await bulk.insert(connection, TABLES[cls], list(inserted.values()))
+            writes.append(Write("insert", TABLES[cls], list(inserted.values())))
         for cls, updated in changes.updated.items():
-            if updated:
-                await bulk.update(connection, TABLES[cls], merchant_id, list(updated.values()))
+            writes.append(Write("update", TABLES[cls], list(updated.values())))
         for cls, deleted in changes.deleted.items():
-            if deleted:
-                await bulk.delete(connection, TABLES[cls], merchant_id, deleted)
+            writes.append(Write("delete", TABLES[cls], list(deleted)))
         if changes.events:
-            await bulk.insert(connection, TABLES[Event], changes.events)
-            await connection.execute(
-                "UPDATE lanes SET event_seq = $2 WHERE merchant_id = $1", merchant_id, changes.events[-1].seq
-            )
+            lane = Lane(self.lane.merchant_id, changes.events[-1].seq)
+            writes.append(Write("insert", TABLES[Event], changes.events))
+            writes.append(Write("update", TABLES[Lane], [lane]))
+        writes = [part for part in writes if part.rows]
+        await bulk.write(self.connection, self.lane.merchant_id, writes, together=self.together)
 
 
 class PostgresStore:
@@ -103,6 +108,8 @@ class PostgresStore:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self.pool = pool
+        self._together: bool | None = None
+        """Whether all writes of a batch go in one statement. A distributed database (Citus) takes them singly."""
 
     @asynccontextmanager
     async def transaction(self, merchant_id: str) -> AsyncIterator[Transaction]:
@@ -110,13 +117,13 @@ class PostgresStore:
         committing = False
         try:
             async with self.pool.acquire(timeout=5) as connection:
-                await connection.execute("BEGIN")
+                await connection.execute(_BEGIN_SQL)
                 try:
                     lane = await connection.fetchrow(_LOCK_SQL, merchant_id)
                     if lane is None:
                         raise NotFound("resource_missing", f"No such merchant: '{merchant_id}'")
                     xid = lane[2]
-                    yield _PostgresTransaction(connection, Lane(lane[0], lane[1]), lane[2])
+                    yield _PostgresTransaction(connection, Lane(lane[0], lane[1]), lane[2], self._together)
                     committing = True
                     await connection.execute("COMMIT")
                 except BaseException:
@@ -132,7 +139,7 @@ class PostgresStore:
 
     async def _was_committed(self, xid: str) -> bool:
         """Ask what became of a transaction whose commit was not answered (also after a crash of the server)."""
-        for pause_s in (0.05, 0.2, 0.5, 1, 2, 3, 5):
+        for pause_s in DOUBT_PAUSES_S:
             try:
                 async with self.pool.acquire(timeout=5) as connection:
                     status = await connection.fetchval("SELECT pg_xact_status($1::text::xid8)", xid)
