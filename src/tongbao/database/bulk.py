@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -75,10 +76,10 @@ def update_sql(table: Table) -> str:
     """Overwrite the non-key columns of rows given as one array per column, of the merchant ``$1``."""
     columns = [column for column in table.columns if column.name != "merchant_id"]
     changes = ", ".join(f"{c.name} = {_values([c])}" for c in columns if c.name not in table.key)
-    match = " AND ".join(f"t.{name} = u.{name}" for name in table.local_key)
+    match = "".join(f" AND t.{name} = u.{name}" for name in table.key[1:])
     return (
         f"UPDATE {table.name} t SET {changes} FROM unnest({_arrays(columns, 2)}) AS u({_names(columns)}) "  # noqa: S608
-        f"WHERE t.merchant_id = $1 AND {match}"
+        f"WHERE t.merchant_id = $1{match}"
     )
 
 
@@ -113,27 +114,75 @@ def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
+class Write(NamedTuple):
+    """One table's part of a batch: rows to insert or update, or local keys to delete."""
+
+    verb: Literal["insert", "update", "delete"]
+    table: Table
+    rows: Sequence[Any]
+
+    @property
+    def sql(self) -> str:
+        """The statement. An update returns a row for each that it changed."""
+        if self.verb == "update":
+            return update_sql(self.table) + " RETURNING 1"
+        return insert_sql(self.table) if self.verb == "insert" else delete_sql(self.table)
+
+    def arguments(self, merchant_id: str) -> list[Any]:
+        """The statement's parameters."""
+        if self.verb == "delete":
+            return [merchant_id, sorted(self.rows)]
+        columns = _columns(self.table, self.rows)
+        if self.verb == "update":
+            del columns[self.table.merchant_column]
+            columns.insert(0, merchant_id)
+        return columns
+
+
+async def write(connection: Connection, merchant_id: str, writes: Sequence[Write], *, together: bool = True) -> None:
+    """Write the parts of a batch, each with one statement; ``together`` sends them as one, in one round trip.
+
+    :raises LostUpdate: if a row to update is no longer there, which the lane's lock makes impossible.
+    """
+    if together and len(writes) > 1:
+        arguments = [argument for part in writes for argument in part.arguments(merchant_id)]
+        counts = await connection.fetchrow(_together_sql(tuple((part.verb, part.table) for part in writes)), *arguments)
+        updates = [part for part in writes if part.verb == "update"]
+        for part, count in zip(updates, counts, strict=True):
+            _check(part, count)
+        return
+    for part in writes:
+        done = await connection.fetch(part.sql, *part.arguments(merchant_id))
+        if part.verb == "update":
+            _check(part, len(done))
+
+
+@cache
+def _together_sql(parts: tuple[tuple[Any, Table], ...]) -> str:
+    """One statement with a part per table; it returns how many rows each update changed."""
+    ctes: list[str] = []
+    counts: list[str] = []
+    first = 0
+    for number, (verb, table) in enumerate(parts):
+        sql = Write(verb, table, ()).sql
+        ctes.append(f"w{number} AS ({_PARAMETER.sub(lambda m, by=first: f'${int(m[1]) + by}', sql)})")  # type: ignore[misc]
+        first += 2 if verb == "delete" else len(table.columns)
+        if verb == "update":
+            counts.append(f"(SELECT count(*) FROM w{number})")  # noqa: S608 - names are ours
+    return f"WITH {', '.join(ctes)} SELECT {', '.join(counts)}"
+
+
+_PARAMETER = re.compile(r"\$(\d+)")
+
+
+def _check(part: Write, count: int) -> None:
+    if count != len(part.rows):
+        raise LostUpdate(f"{part.table.name}: {count} of {len(part.rows)} rows were there")
+
+
 async def insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert all rows with one statement."""
     await connection.execute(insert_sql(table), *_columns(table, rows))
-
-
-async def update(connection: Connection, table: Table, merchant_id: str, rows: Sequence[Row]) -> None:
-    """Overwrite all rows with one statement.
-
-    :raises LostUpdate: if a row is no longer there, which the lane's lock makes impossible.
-    """
-    columns = _columns(table, rows)
-    names = [column.name for column in table.columns]
-    del columns[names.index("merchant_id")]
-    status = await connection.execute(update_sql(table), merchant_id, *columns)
-    if int(status.rpartition(" ")[2]) != len(rows):
-        raise LostUpdate(f"{table.name}: {status} for {len(rows)} rows")
-
-
-async def delete(connection: Connection, table: Table, merchant_id: str, keys: Collection[Any]) -> None:
-    """Delete rows by local key; absent ones do not matter."""
-    await connection.execute(delete_sql(table), merchant_id, sorted(keys))
 
 
 class LostUpdate(Exception):

@@ -59,6 +59,11 @@ class Table:
     json_columns: tuple[int, ...]
     """The positions of the columns that hold JSON."""
 
+    @property
+    def merchant_column(self) -> int:
+        """The position of ``merchant_id``."""
+        return self.row.__struct_fields__.index("merchant_id")
+
 
 TABLES: dict[type[Row], Table] = {}
 R = TypeVar("R", bound=Row)

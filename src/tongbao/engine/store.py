@@ -117,13 +117,16 @@ class PostgresStore:
         committing = False
         try:
             async with self.pool.acquire(timeout=5) as connection:
+                if self._together is None:
+                    citus = await connection.fetchval("SELECT 1 FROM pg_extension WHERE extname = 'citus'")
+                    self._together = citus is None
                 await connection.execute(_BEGIN_SQL)
                 try:
                     lane = await connection.fetchrow(_LOCK_SQL, merchant_id)
                     if lane is None:
                         raise NotFound("resource_missing", f"No such merchant: '{merchant_id}'")
                     xid = lane[2]
-                    yield _PostgresTransaction(connection, Lane(lane[0], lane[1]), lane[2], self._together)
+                    yield _PostgresTransaction(connection, Lane(lane[0], lane[1]), lane[2], bool(self._together))
                     committing = True
                     await connection.execute("COMMIT")
                 except BaseException:
