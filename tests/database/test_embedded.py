@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -72,6 +73,12 @@ async def remember(url: str) -> None:
 
 async def remembered(url: str) -> bool:
     return await query(url, "SELECT count(*) FROM kept") == 1000
+
+
+def kill_all(server: EmbeddedPostgres) -> None:
+    for process in server_processes(cluster(server)):
+        with contextlib.suppress(psutil.NoSuchProcess):  # ended by itself, its postmaster being dead
+            process.kill()
 
 
 def lives(process: psutil.Process) -> bool:
@@ -187,8 +194,7 @@ async def test_every_process_killed_at_once_loses_nothing(make: Make) -> None:
     server = make()
     url = server.start()
     await remember(url)
-    for process in server_processes(cluster(server)):
-        process.kill()
+    kill_all(server)
     assert server.start() == url
     assert await remembered(url)
 
@@ -199,8 +205,7 @@ async def test_a_stale_process_number_that_now_is_somebody_elses_does_no_harm(ma
     assert server.pid is not None
     pid_file = cluster(server) / "postmaster.pid"
     lines = pid_file.read_text().splitlines()
-    for process in server_processes(cluster(server)):
-        process.kill()
+    kill_all(server)
     server.stop()
     bystander = subprocess.Popen(["sleep", "60"])
     try:
