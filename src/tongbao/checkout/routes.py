@@ -159,7 +159,7 @@ class Sessions:
         for method in wish.payment_method_types or []:
             if self.payments.terms_for(method) is None:
                 raise InvalidRequest(
-                    "payment_method_unavailable",
+                    "payment_method_type_unavailable",
                     f"The payment method type {method} is not offered here.",
                     param="payment_method_types",
                 )

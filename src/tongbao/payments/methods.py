@@ -101,7 +101,7 @@ def terms_of(payments: Payments, method: str) -> Terms:
     terms = payments.terms_for(method)
     if terms is None:
         raise InvalidRequest(
-            "payment_method_unavailable",
+            "payment_method_type_unavailable",
             f"The payment method type {method[:50]} is not offered here.",
             param="payment_method_types",
         )
