@@ -161,13 +161,20 @@ class _Application:
         return start(scope, receive, send)
 
     async def start(self, scope: Any, receive: Any, send: Any) -> None:
+        """Run the application from its start to its end."""
+        answered = False
+
         async def send_quietly(message: Any) -> None:
-            await send({**message, "message": "The cause follows."} if "message" in message else message)
+            nonlocal answered
+            answered = True
+            await send({**message, "message": ""} if "message" in message else message)
 
         try:
             await self.application(scope, receive, send_quietly)
         except Exception as problem:
             self.problem = problem
+            if not answered:
+                await send({"type": "lifespan.startup.failed", "message": ""})
 
 
 class _Server(uvicorn.Server):

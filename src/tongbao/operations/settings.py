@@ -65,6 +65,7 @@ def _explain(invalid: ValidationError) -> Iterable[str]:
 def _refuse_unknown(environment: Mapping[str, str]) -> None:
     for name in sorted(environment):
         if name.startswith(PREFIX) and name not in VARIABLES and name not in OF_SCRIPTS_AND_TESTS:
-            near = difflib.get_close_matches(name, VARIABLES, 1)
-            meant = f"Did you mean {near[0]}?" if near else "docs/configuration.md lists all."
+            bare = {variable.removeprefix(PREFIX): variable for variable in VARIABLES}
+            near = difflib.get_close_matches(name.removeprefix(PREFIX), bare, 1)
+            meant = f"Did you mean {bare[near[0]]}?" if near else "docs/configuration.md lists all."
             raise InvalidRequest("setting_unknown", f"{name} is not a setting of Tongbao. {meant} Remedy: unset it.")

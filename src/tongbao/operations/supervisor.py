@@ -18,6 +18,8 @@ from tongbao.foundation.errors import DomainError
 
 PAUSES_S = (0.1, 0.3, 1.0, 2.0, 5.0)
 """Before a child is started again: the more failures in a row, the longer."""
+FAILURES_AT_START_MAX = 2
+"""How often a child may fail before it has ever been ready. Then something is wrong that waiting does not mend."""
 STEADY_S = 10.0
 """A child that has lived this long has not failed."""
 LOG_BYTES_MAX = 2_000_000
@@ -114,7 +116,7 @@ class Child:
             if self._stopping.is_set():
                 return
             failures = 0 if time.monotonic() - began > STEADY_S else failures + 1
-            if not self._ready.done() and (code in range(2, 7) or failures >= len(PAUSES_S)):
+            if not self._ready.done() and (code in range(2, 7) or failures >= FAILURES_AT_START_MAX):
                 self._ready.set_exception(self._failure(_how(code)))
                 return
             self._say(f"{self.program.name} {_how(code)}; starting it again.")
