@@ -63,13 +63,17 @@ def up_to_date(lock: str) -> bool:
 
 def run(*command: str | Path) -> bool:
     """Run a command with its output on standard error; True when it succeeded."""
-    done = subprocess.run([os.fspath(part) for part in command], stdout=sys.stderr, check=False, cwd=ROOT)
-    return done.returncode == 0
+    return subprocess.run(command, stdout=sys.stderr, check=False, cwd=ROOT).returncode == 0
+
+
+def works(*command: str | Path) -> bool:
+    """True when the command succeeds. Says nothing."""
+    return subprocess.run(command, capture_output=True, check=False, cwd=ROOT).returncode == 0
 
 
 def healthy() -> bool:
     """True when there is an environment made for this very folder whose Python still runs."""
-    return COMMAND.is_file() and COMMAND.read_text() == COMMAND_TEXT and run(PYTHON, "-c", "")
+    return COMMAND.is_file() and COMMAND.read_text() == COMMAND_TEXT and works(PYTHON, "-c", "")
 
 
 def with_uv(lock: Path) -> bool:
@@ -89,7 +93,7 @@ def with_pip(lock: Path) -> bool:
         # Debian without python3-venv: the system's pip can still fill an environment that has none.
         make_venv.insert(-1, "--without-pip")
         pip = [sys.executable, "-m", "pip", "--python", PYTHON]
-        if not run(sys.executable, "-m", "pip", "--version"):
+        if not works(sys.executable, "-m", "pip", "--version"):
             sys.exit(
                 f"bootstrap: {sys.executable} has neither ensurepip nor pip, so nothing can be installed.\n"
                 "Remedy: on Debian or Ubuntu `apt install python3-venv`; or install uv; then run this again."

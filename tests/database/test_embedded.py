@@ -272,7 +272,7 @@ async def test_a_server_that_outlived_its_owner_and_its_watcher_is_replaced(
     for process in [*watchers, psutil.Process(owner.pid)]:
         process.kill()
     owner.wait()
-    assert [process.status() for process in survivors] == ["sleeping"]
+    assert [lives(process) for process in survivors] == [True]
     url = make().start()
     assert not lives(survivors[0])
     assert await query(url, "SELECT 1") == 1
