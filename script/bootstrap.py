@@ -98,7 +98,7 @@ def with_pip(lock: Path) -> bool:
                 f"bootstrap: {sys.executable} has neither ensurepip nor pip, so nothing can be installed.\n"
                 "Remedy: on Debian or Ubuntu `apt install python3-venv`; or install uv; then run this again."
             )
-    made = healthy() or run(*make_venv)
+    made = (healthy() and works(*pip, "--version")) or run(*make_venv)  # one that uv made has no pip
     return made and run(*pip, "install", "--disable-pip-version-check", "--no-input", *INSTALL, "--requirement", lock)
 
 
