@@ -59,6 +59,25 @@ class Write(msgspec.Struct, frozen=True):
         return note
 
 
+class Blind(msgspec.Struct, frozen=True):
+    """Inserts a note without looking whether it is there; or updates one that is not."""
+
+    note: str
+    text: str = "blind"
+    version: int = 1
+    update: bool = False
+
+    reply: ClassVar[type[msgspec.Struct]] = Note
+
+    def needs(self, rows: Rows) -> Iterable[Key]:
+        return ()
+
+    def decide(self, rows: Rows, now_ms: int) -> Note:
+        made = Note(rows.merchant_id, self.note, self.text, self.version)
+        (rows.update if self.update else rows.insert)(made)
+        return made
+
+
 @asynccontextmanager
 async def database(admin_url: str) -> AsyncIterator[str]:
     """A new database with the declared schema (and the toys), removed afterwards. Yields its URL."""

@@ -3,42 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from typing import Any, ClassVar
+from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
-import msgspec
 import pytest
 from tests.engine.proxy import Fate, Proxy, proxy_to
-from tests.support_engine import Gate, Note, Write, broken, note, pool_of, together
+from tests.support_engine import Blind, Gate, Write, broken, note, pool_of, together
 
 from tongbao.database.bulk import LostUpdate
-from tongbao.engine import Command, Engine, Rows
+from tongbao.engine import Command, Engine
 from tongbao.engine import engine as engine_module
 from tongbao.engine import store as store_module
-from tongbao.engine.commands import Key
 from tongbao.engine.store import PostgresStore, Refused
 from tongbao.foundation.errors import DomainError, Overloaded
 from tongbao.foundation.http import Idempotency
-
-
-class Blind(msgspec.Struct, frozen=True):
-    """Inserts a note without looking whether it is there; or updates one that is not."""
-
-    note: str
-    text: str = "blind"
-    version: int = 1
-    update: bool = False
-
-    reply: ClassVar[type[msgspec.Struct]] = Note
-
-    def needs(self, rows: Rows) -> Iterable[Key]:
-        return ()
-
-    def decide(self, rows: Rows, now_ms: int) -> Note:
-        made = Note(rows.merchant_id, self.note, self.text, self.version)
-        (rows.update if self.update else rows.insert)(made)
-        return made
 
 
 @pytest.fixture(autouse=True)

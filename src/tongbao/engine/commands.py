@@ -127,6 +127,8 @@ class Rows:
         :raises NotLoaded: if the command had not named it.
         """
         changes = self.changes
+        if changes.deleted and key in changes.deleted.get(cls, _EMPTY):
+            return None
         for made in (changes.updated, changes.inserted):
             row = made.get(cls, _EMPTY).get(key)
             if row is not None:
@@ -139,6 +141,8 @@ class Rows:
     def insert(self, row: Row) -> None:
         """Add a row that is new (or, in an ``upsert`` table, replaces what is there)."""
         key = TABLES[type(row)].key_of(row)
+        if self.changes.deleted:
+            self.changes.deleted.get(type(row), set()).discard(key)
         self.changes.inserted.setdefault(type(row), {})[key] = row
 
     def update(self, row: Row) -> None:
@@ -150,6 +154,8 @@ class Rows:
 
     def delete(self, cls: type[Row], key: Any) -> None:
         """Remove a row; it need not exist."""
+        self.changes.inserted.get(cls, {}).pop(key, None)
+        self.changes.updated.get(cls, {}).pop(key, None)
         self.changes.deleted.setdefault(cls, set()).add(key)
 
     def new_id(self, prefix: str) -> str:

@@ -193,6 +193,10 @@ class _MemoryTransaction:
             for key in inserted:
                 if not TABLES[cls].upsert and (self.lane.merchant_id, key) in self.store.tables.get(cls, {}):
                     raise Refused(f"{TABLES[cls].name}: {key} exists")
+        for cls, updated in changes.updated.items():
+            for key in updated:
+                if (self.lane.merchant_id, key) not in self.store.tables.get(cls, {}):
+                    raise bulk.LostUpdate(f"{TABLES[cls].name}: {key} does not exist")
         self._changes = changes
 
     def commit(self) -> None:
