@@ -42,9 +42,8 @@ from tongbao.payments.service import Fees, Payments
 from tongbao.vault.keys import decode_master_key, key_id, load_or_make_master_key
 from tongbao.vault.vault import Vault
 from tongbao.wallets.routes import CashBalances
-
-Renderer = Callable[[str, bool], Json]
-"""From an event's snapshot and the merchant's mode to the object as the API shows it."""
+from tongbao.webhooks.events import Renderer
+from tongbao.webhooks.routes import routes as webhook_routes
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +139,7 @@ def api_routes(services: Services) -> list[ApiRoute]:
         *CashBalances(engine, pool).routes(),
         *Orders(engine, pool).routes(),
         *Sessions(engine, pool, services.payments, services.settings.base_url).routes(),
+        *webhook_routes(engine, pool, services.vault, services.renderers),
     ]
 
 

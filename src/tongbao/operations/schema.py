@@ -10,11 +10,13 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+import tongbao.checkout.model
 import tongbao.engine.tables
 import tongbao.identity.model
 import tongbao.ledger.model
 import tongbao.orders.model
-import tongbao.payments.model  # noqa: F401 - imported for the tables that they declare
+import tongbao.payments.model
+import tongbao.webhooks.model  # noqa: F401 - imported for the tables that they declare
 from tongbao.database import ddl
 from tongbao.database.migrate import MIGRATIONS
 from tongbao.database.rows import METADATA, TABLES

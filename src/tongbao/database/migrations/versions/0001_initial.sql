@@ -320,3 +320,58 @@ CREATE TABLE transfers (
 
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON transfers
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE TABLE webhook_attempts (
+  merchant_id TEXT COLLATE "C" NOT NULL,
+  endpoint_id TEXT COLLATE "C" NOT NULL,
+  event_seq BIGINT NOT NULL,
+  id TEXT COLLATE "C" NOT NULL,
+  at_ms BIGINT NOT NULL,
+  took_ms BIGINT NOT NULL,
+  status BIGINT,
+  detail TEXT COLLATE "C" NOT NULL,
+  CONSTRAINT pk_webhook_attempts PRIMARY KEY (merchant_id, endpoint_id, event_seq, id)
+);
+
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON webhook_attempts
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE TABLE webhook_cursors (
+  merchant_id TEXT COLLATE "C" NOT NULL,
+  seq BIGINT NOT NULL,
+  CONSTRAINT pk_webhook_cursors PRIMARY KEY (merchant_id)
+);
+
+CREATE TABLE webhook_deliveries (
+  merchant_id TEXT COLLATE "C" NOT NULL,
+  endpoint_id TEXT COLLATE "C" NOT NULL,
+  event_seq BIGINT NOT NULL,
+  since_ms BIGINT NOT NULL,
+  next_at_ms BIGINT NOT NULL,
+  pending_webhooks BIGINT NOT NULL,
+  state TEXT COLLATE "C" NOT NULL,
+  tries BIGINT NOT NULL,
+  last_at_ms BIGINT,
+  last_status BIGINT,
+  CONSTRAINT pk_webhook_deliveries PRIMARY KEY (merchant_id, endpoint_id, event_seq)
+);
+
+CREATE INDEX ix_webhook_deliveries_due ON webhook_deliveries (merchant_id, endpoint_id, next_at_ms, event_seq) WHERE state = 'pending';
+
+CREATE TABLE webhook_endpoints (
+  merchant_id TEXT COLLATE "C" NOT NULL,
+  id TEXT COLLATE "C" NOT NULL,
+  created_ms BIGINT NOT NULL,
+  url TEXT COLLATE "C" NOT NULL,
+  secret TEXT COLLATE "C" NOT NULL,
+  enabled_events JSONB NOT NULL,
+  created_seq BIGINT NOT NULL,
+  version BIGINT NOT NULL,
+  status TEXT COLLATE "C" NOT NULL,
+  description TEXT COLLATE "C",
+  metadata JSONB NOT NULL,
+  previous_secret TEXT COLLATE "C",
+  previous_until_ms BIGINT,
+  deleted BOOLEAN NOT NULL,
+  CONSTRAINT pk_webhook_endpoints PRIMARY KEY (merchant_id, id)
+);

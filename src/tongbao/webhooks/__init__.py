@@ -1,0 +1,1 @@
+"""Telling merchants' servers what has happened: endpoints, deliveries, and the feed of events."""
