@@ -1,9 +1,8 @@
-"""What a demo prints when it is ready."""
+"""What a demo prints when it is ready. Keys and addresses stay on one line each, to be copied whole."""
 
 from __future__ import annotations
 
-from rich.panel import Panel
-from rich.table import Table
+from rich.markup import escape
 
 from tongbao.cli.screen import out
 from tongbao.operations.demo import Facts
@@ -17,21 +16,20 @@ CARDS = (
 
 def welcome(facts: Facts) -> None:
     """Tell where everything is, and what to try."""
-    told = Table.grid(padding=(0, 2))
-    told.add_column(style="dim", no_wrap=True)
-    told.add_column(overflow="fold")
-    told.add_row("Shop", f"[bold link={facts.store_url}]{facts.store_url}[/]   ← buy some tea here")
-    told.add_row("API", f"[link={facts.url}/v1]{facts.url}/v1[/]")
-    told.add_row("Secret key", facts.secret_key)
-    told.add_row("Publishable key", facts.publishable_key)
-    told.add_row("Database", facts.database_url)
-    told.add_row("Data and logs", facts.data)
-    told.add_row("")
+    out.print("\n[bold]Tongbao 通宝 is running.[/] Ctrl-C stops it; what was done is kept.\n")
+    _row("Shop", f"[bold cyan]{facts.store_url}[/]  (buy some tea here)")
+    _row("API", f"[cyan]{facts.url}/v1[/]")
+    _row("Secret key", escape(facts.secret_key))
+    _row("Publishable key", escape(facts.publishable_key))
+    _row("Database", escape(facts.database_url))
+    _row("Data and logs", escape(facts.data))
+    out.print()
     for number, effect in CARDS:
-        told.add_row("Test card", f"[bold]{number}[/]  {effect}")
-    told.add_row("", "any month to come, any three digits")
-    told.add_row("")
-    told.add_row(
-        "Try", f"curl {facts.url}/v1/payment_intents -u {facts.secret_key}: \\\n  -d amount=2800 -d currency=cny"
-    )
-    out.print(Panel(told, title="Tongbao 通宝", title_align="left", subtitle="Ctrl-C stops", subtitle_align="left"))
+        _row("Test card", f"[bold]{number}[/]  {effect}")
+    _row("", "with any month to come and any three digits")
+    out.print()
+    _row("Try", f"curl {facts.url}/v1/payment_intents -u {facts.secret_key}: -d amount=2800 -d currency=cny\n")
+
+
+def _row(name: str, value: str) -> None:
+    out.print(f"  [dim]{name:<17}[/]{value}", soft_wrap=True)

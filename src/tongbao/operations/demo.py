@@ -1,7 +1,7 @@
 """Everything on one machine: PostgreSQL, server, worker and sandbox, with a merchant, a shop and working keys.
 
-One parent process owns the database and keeps the others running. It holds the server's listening socket itself, so
-that a server that is started again loses no connection that was waiting.
+One parent process owns the database and keeps the others running. It holds their listening sockets itself, so that
+a server that is started again loses no connection that was waiting.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from tongbao.database.embedded import EmbeddedPostgres
 from tongbao.database.migrate import migrate
 from tongbao.foundation.config import Settings
-from tongbao.foundation.errors import Conflict, DomainError
+from tongbao.foundation.errors import Conflict
 from tongbao.operations.databases import blocking, connect, embedded_folder, keep_running, start
 from tongbao.operations.demo_merchant import DemoApi, DemoBroken, ensure_customer, ensure_merchant, ensure_webhook
 from tongbao.operations.demo_state import TERMINAL, DemoFolder, DemoState
@@ -70,7 +70,7 @@ class Demo:
         self._postgres: EmbeddedPostgres | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._leaving = asyncio.Event()
-        self._listener: socket.socket | None = None
+        self._listeners: list[socket.socket] = []
 
     async def start(self) -> Facts:
         """Start everything and wait until all of it answers.
@@ -79,11 +79,8 @@ class Demo:
         """
         self.folder.take()
         state = self._state = self.folder.read_state()
-        self._listener = listener = await self._listen()
-        host, state.port = address_of(listener)
-        local = http_url(host, state.port)
-        state.sandbox_port = await self._sandbox_port(self._settings.host, state.port)
-        sandbox = http_url(host, state.sandbox_port)
+        listener, shop_listener = await self._listen(), await self._listen_for_sandbox()
+        local, sandbox = http_url(*address_of(listener)), http_url(*address_of(shop_listener))
         self.folder.tell(f"process {os.getpid()} at {local}")
         settings = await self._serving_settings(local, sandbox)
         assert settings.database_url is not None
@@ -96,13 +93,13 @@ class Demo:
         try:
             is_furnished = state.funded and state.webhook_secret is not None
             if is_furnished:
-                self._start_sandbox(settings, local, sandbox)
+                self._start_sandbox(settings, shop_listener, local, sandbox)
             await self._children["server"].ready(START_SECONDS_MAX)
             await ensure_customer(api, state)
             await ensure_webhook(api, state, f"{sandbox}/shop/webhooks")
             self.folder.write_state(state)
             if not is_furnished:
-                self._start_sandbox(settings, local, sandbox)
+                self._start_sandbox(settings, shop_listener, local, sandbox)
             await self._children["sandbox"].ready(START_SECONDS_MAX)
             await _answers(api.client, f"{sandbox}/shop/")
             await self._children["worker"].ready(START_SECONDS_MAX)
@@ -119,8 +116,8 @@ class Demo:
         if self._postgres is not None:
             postgres = self._postgres
             await blocking(lambda: postgres.stop(POSTGRES_STOP_S))
-        if self._listener is not None:
-            self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         self.folder.release()
 
     def hurry(self) -> None:
@@ -129,23 +126,25 @@ class Demo:
             child.kill()
 
     async def _listen(self) -> socket.socket:
+        """Take the server's address. Without a port that was asked for, the one of last time, or another."""
         host, remembered = self._settings.host, self._state.port or self._settings.port
         if self._port is not None:
-            return await _take(host, self._port)
-        try:
-            return await _take(host, remembered)
-        except Conflict:
-            found = await _take(host, _free_port(host, remembered))
-        self._say(f"Another program listens on port {remembered}; using {found.getsockname()[1]}.")
-        return found
+            listener = await _take(host, self._port)
+        else:
+            listener = await _take_near(host, remembered)
+            if (taken := address_of(listener)[1]) != remembered:
+                self._say(f"Another program listens on port {remembered}; using {taken}.")
+        self._listeners.append(listener)
+        self._state.port = address_of(listener)[1]
+        return listener
 
-    async def _sandbox_port(self, host: str, port: int) -> int:
-        """A port for the sandbox: that of last time if it can be had, or the next that is free."""
-        if self._state.sandbox_port is not None:
-            with contextlib.suppress(DomainError):
-                (await _take(host, self._state.sandbox_port)).close()
-                return self._state.sandbox_port
-        return _free_port(host, port)
+    async def _listen_for_sandbox(self) -> socket.socket:
+        assert self._state.port is not None
+        wanted = self._state.sandbox_port or min(self._state.port + 1, 65_535)
+        listener = await _take_near(self._settings.host, wanted)
+        self._listeners.append(listener)
+        self._state.sandbox_port = address_of(listener)[1]
+        return listener
 
     async def _serving_settings(self, local: str, sandbox: str) -> Settings:
         """The settings of server and worker, with a database that runs."""
@@ -183,7 +182,7 @@ class Demo:
         self._run(Program("server", "tongbao.cli", arguments, environment, inherited))
         self._run(Program("worker", "tongbao.cli", ["worker"], environment))
 
-    def _start_sandbox(self, settings: Settings, local: str, sandbox: str) -> None:
+    def _start_sandbox(self, settings: Settings, listener: socket.socket, local: str, sandbox: str) -> None:
         state, path = self._state, self.folder.path
         shop = {
             "api_base": local,
@@ -194,11 +193,10 @@ class Demo:
             "customer_id": state.customer,
             "checkout_origin": settings.base_url,
         }
-        arguments = ["--host", settings.host, "--port", str(state.sandbox_port), "--url", sandbox]
-        arguments += ["--data", str(path / "acquirer")]
+        arguments = ["--fd", str(listener.fileno()), "--url", sandbox, "--data", str(path / "acquirer")]
         arguments += ["--acquirer-secret-file", str(self.folder.acquirer_secret_file)]
         arguments += ["--shop-config", str(self.folder.write("shop.json", shop))]
-        self._run(Program("sandbox", "tongbao.sandbox", arguments, self._environment()))
+        self._run(Program("sandbox", "tongbao.sandbox", arguments, self._environment(), (listener.fileno(),)))
 
     def _run(self, program: Program) -> None:
         log = Log(self.folder.path / "logs" / f"{program.name}.log")
@@ -248,14 +246,14 @@ async def _take(host: str, port: int) -> socket.socket:
     return listen(host, port)
 
 
-def _free_port(host: str, after: int) -> int:
-    for port in (*range(after + 1, min(after + 1 + PORTS_TRIED, 65_536)), 0):
+async def _take_near(host: str, wanted: int) -> socket.socket:
+    """Listen there, or on the next port that is free."""
+    with contextlib.suppress(Conflict):
+        return await _take(host, wanted)
+    for port in range(wanted + 1, min(wanted + PORTS_TRIED, 65_536)):
         with contextlib.suppress(Conflict):
-            probe = listen(host, port)
-            found = address_of(probe)[1]
-            probe.close()
-            return found
-    raise AssertionError("port 0 is never taken")
+            return listen(host, port)
+    return listen(host, 0)
 
 
 async def run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import socket
 import sqlite3
 import stat
 import sys
@@ -38,12 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         plan = _read(options.faults, Plan) if options.faults else Plan()
         shop = _shop(options.shop_config) if options.shop_config else None
         _make_folder(options.data)
-        try:
-            listener = listen(options.host, options.port)
-        except OSError as problem:
-            raise BadConfiguration(
-                f"Cannot listen on {options.host}:{options.port}: {problem.strerror}. Choose another --port."
-            ) from None
+        listener = _listener(options)
         url = (options.url or f"http://{options.host}:{listener.getsockname()[1]}").rstrip("/")
         config = AcquirerConfig(
             data=options.data,
@@ -68,13 +64,26 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _listener(options: argparse.Namespace) -> socket.socket:
+    if options.fd is not None:
+        return socket.socket(fileno=options.fd)
+    try:
+        return listen(options.host, options.port)
+    except OSError as problem:
+        raise BadConfiguration(
+            f"Cannot listen on {options.host}:{options.port}: {problem.strerror}. Choose another --port."
+        ) from None
+
+
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tongbao.sandbox",
         description="The simulated outside world: a card acquirer under /acquirer, a shop under /shop."
         " Prints one line of JSON with its addresses once it answers.",
     )
-    parser.add_argument("--port", type=int, required=True, help="port to listen on; 0 takes a free one")
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--port", type=int, help="port to listen on; 0 takes a free one")
+    place.add_argument("--fd", type=int, help="listening socket that was inherited, by its number")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--url", help="how browsers reach this server (default: http://HOST:PORT)")
     parser.add_argument("--data", type=Path, required=True, help="folder for the acquirer's books")
