@@ -1,0 +1,318 @@
+// The checkout page's own script. The page works without it; with it, fields are checked as they are typed, a refused
+// card need not be typed again, and the page turns to the result by itself. It talks to its own server only.
+"use strict";
+
+const POLL_MS = 3000;
+const POLL_OPEN_MS = 20000;
+const RETURN_S = 10;
+const SLOW_MS = 6000;
+
+const one = (selector, within = document) => within.querySelector(selector);
+const digitsOf = (text) => text.normalize("NFKC").replace(/\D/g, "");
+
+// ——— Times, in the reader's own zone ———
+
+const CLOCK = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
+const MOMENT = { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+
+function localTimes() {
+  for (const time of document.querySelectorAll("time[data-show]")) {
+    const form = time.dataset.show === "clock" ? CLOCK : MOMENT;
+    const language = document.documentElement.lang === "en" ? "en-GB" : document.documentElement.lang;
+    time.textContent = new Intl.DateTimeFormat(language, form).format(new Date(time.dateTime));
+  }
+}
+
+// ——— Card fields ———
+
+// First digits by ISO/IEC 7812 issuer ranges. Only to name the brand and to group the digits; the acquirer decides.
+const BRANDS = [
+  ["Amex", /^3[47]/, [4, 10], 15, 4],
+  ["Diners", /^3(?:0[0-5]|[689])/, [4, 10], 14, 3],
+  ["Discover", /^6(?:011|4[4-9]|5)/, [4, 8, 12], 19, 3],
+  ["JCB", /^35(?:2[89]|[3-8])/, [4, 8, 12], 16, 3],
+  ["UnionPay", /^(?:62|81)/, [4, 8, 12, 16], 19, 3],
+  ["Mastercard", /^(?:5[1-5]|2(?:22[1-9]|2[3-9]|[3-6]|7[01]|720))/, [4, 8, 12], 16, 3],
+  ["Visa", /^4/, [4, 8, 12, 16], 19, 3],
+];
+const OTHER = ["", /^/, [4, 8, 12, 16], 19, 4];
+const brandOf = (digits) => BRANDS.find(([, start]) => start.test(digits)) || OTHER;
+
+function luhn(digits) {
+  let sum = 0;
+  for (let i = 0; i < digits.length; i++) {
+    let value = Number(digits[digits.length - 1 - i]);
+    if (i % 2) value = value > 4 ? value * 2 - 9 : value * 2;
+    sum += value;
+  }
+  return sum % 10 === 0;
+}
+
+const WRONG = {
+  number: (value) => {
+    const digits = digitsOf(value);
+    return digits.length < 12 || digits.length > 19 || !luhn(digits) ? "wrongNumber" : "";
+  },
+  expiry: (value) => {
+    const digits = digitsOf(value);
+    const month = Number(digits.slice(0, 2));
+    const year = Number(digits.slice(2).padStart(4, "20"));
+    if (!(digits.length === 4 || digits.length === 6) || month < 1 || month > 12) return "wrongExpiry";
+    return new Date(year, month, 1) <= Date.now() - 43200000 ? "past" : "";
+  },
+  cvc: (value) => (/^\d{3,4}$/.test(digitsOf(value)) ? "" : "wrongCvc"),
+};
+
+// Write `text` into a field and keep the caret behind the same digit.
+function rewrite(input, text) {
+  if (input.value === text) return;
+  const before = digitsOf(input.value.slice(0, input.selectionStart)).length;
+  const atEnd = input.selectionStart === input.value.length;
+  input.value = text;
+  let place = 0;
+  for (let seen = 0; place < text.length && seen < before; place++) if (/\d/.test(text[place])) seen++;
+  if (document.activeElement === input) input.setSelectionRange(...(atEnd ? [text.length, text.length] : [place, place]));
+}
+
+const TIDY = {
+  number: (input, form) => {
+    const [name, , gaps, length] = brandOf(digitsOf(input.value));
+    const digits = digitsOf(input.value).slice(0, length);
+    rewrite(input, [...digits].map((digit, i) => (gaps.includes(i) ? " " : "") + digit).join(""));
+    one("#brand").textContent = name === "UnionPay" ? form.dataset.unionpay : name;
+  },
+  expiry: (input, form, event) => {
+    let digits = digitsOf(input.value).slice(0, 6);
+    const isDeleting = event.inputType && event.inputType.startsWith("delete");
+    if (/^[2-9]/.test(digits) || /^\s*\d\s*\//.test(input.value)) digits = "0" + digits;
+    if (digits.length > 4 && !digits.slice(2).startsWith("20")) digits = digits.slice(0, 4);
+    if (digits.length >= 2 && !(isDeleting && digits.length === 2)) digits = `${digits.slice(0, 2)} / ${digits.slice(2)}`;
+    rewrite(input, digits);
+  },
+  cvc: (input) => rewrite(input, digitsOf(input.value).slice(0, 4)),
+};
+
+function tellField(input, text) {
+  input.toggleAttribute("aria-invalid", Boolean(text));
+  if (text) input.setAttribute("aria-invalid", "true");
+  one(`#${input.id}-error`).textContent = text;
+}
+
+function setUpFields(form) {
+  for (const input of form.querySelectorAll(".field input")) {
+    const name = input.name;
+    input.addEventListener("input", (event) => {
+      TIDY[name](input, form, event);
+      if (input.hasAttribute("aria-invalid") && !WRONG[name](input.value)) tellField(input, "");
+    });
+    input.addEventListener("blur", () => {
+      if (input.value) tellField(input, form.dataset[WRONG[name](input.value)] || "");
+    });
+  }
+}
+
+function firstWrong(form) {
+  let first = null;
+  for (const input of form.querySelectorAll(".field input")) {
+    const wrong = WRONG[input.name](input.value);
+    tellField(input, form.dataset[wrong] || "");
+    if (wrong && !first) first = input;
+  }
+  return first;
+}
+
+// ——— Paying ———
+
+let isPaying = false;
+
+function setBusy(form, busy) {
+  isPaying = busy;
+  const button = one("[data-submit]", form);
+  const text = one("span", button);
+  if (!button.dataset.text) button.dataset.text = text.textContent;
+  button.setAttribute("aria-disabled", String(busy));
+  text.textContent = busy ? form.dataset.busy : button.dataset.text;
+}
+
+function tellProblem(text, isCertain = true) {
+  const box = one("#problem");
+  one("b", box).hidden = !isCertain;
+  one("span", box).textContent = text;
+  box.hidden = false;
+  return box;
+}
+
+async function pay(form) {
+  if (isPaying) return;
+  const wrong = firstWrong(form);
+  if (wrong) return void wrong.focus();
+  setBusy(form, true);
+  one("#problem").hidden = true;
+  const slow = setTimeout(() => setSlow(true), SLOW_MS);
+  try {
+    const answer = await fetch(form.action, {
+      method: "POST",
+      headers: { Accept: "application/json" },
+      body: new URLSearchParams(new FormData(form)),
+    });
+    const told = await answer.json();
+    if (told.go) {
+      history.replaceState(null, "", told.go);
+      await turn({ mayLeave: true });
+    } else if (told.reload) {
+      await turn({ problem: told.problem });
+    } else {
+      showRefusal(form, told);
+    }
+  } catch {
+    setBusy(form, false);
+    tellProblem(form.dataset.lost, false).focus(); // Whether it was begun is what the next press finds out.
+  } finally {
+    clearTimeout(slow);
+    setSlow(false);
+  }
+}
+
+function setSlow(isSlow) {
+  const [calm, slow] = [one("#assurance"), one("#slow")];
+  if (calm && slow) [calm.hidden, slow.hidden] = [isSlow, !isSlow];
+}
+
+function showRefusal(form, told) {
+  setBusy(form, false);
+  if (told.ticket) form.elements.ticket.value = told.ticket;
+  const fields = Object.entries(told.fields || {});
+  for (const [name, text] of fields) tellField(form.elements[name], text);
+  const box = tellProblem(told.problem, told.certain !== false);
+  if (fields.length) form.elements[fields[0][0]].focus();
+  else box.focus();
+}
+
+// ——— Turning the page in place ———
+
+async function turn({ mayLeave = false, problem = "" } = {}) {
+  stopWatching();
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const sheet = one("#sheet", fresh);
+  if (!sheet) return void location.reload();
+  const typed = new Map([...document.querySelectorAll(".field input")].map((input) => [input.name, input.value]));
+  document.title = fresh.title;
+  one("#sheet").replaceWith(document.adoptNode(sheet));
+  isPaying = false;
+  setUp();
+  keep(typed);
+  if (problem) tellProblem(problem);
+  const box = one("#problem");
+  one("#news").textContent = fresh.title;
+  scrollTo(0, 0);
+  if (box && !box.hidden) box.focus();
+  const next = one("[data-next]");
+  if (mayLeave && next) location.assign(next.href);
+}
+
+// After a refusal that another digit may mend, the rest of the card need not be typed again. (Only this page has it.)
+function keep(typed) {
+  const form = one("form[data-keep]");
+  if (!form) return;
+  for (const name of form.dataset.keep.split(" ")) {
+    const input = form.elements[name];
+    input.value = typed.get(name) || "";
+    input.dispatchEvent(new Event("input"));
+  }
+}
+
+// ——— News ———
+
+let source = null;
+let timer = 0;
+
+function stopWatching() {
+  if (source) source.close();
+  source = null;
+  clearTimeout(timer);
+}
+
+function watch(sheet) {
+  stopWatching();
+  const { live, mark, state } = sheet.dataset;
+  if (!live) return;
+  if (state === "open" || !window.EventSource) return void pollLater(sheet);
+  source = new EventSource(`${live}/events?seen=${mark}`);
+  source.addEventListener("change", () => turn().catch(() => pollLater(sheet)));
+  source.addEventListener("error", () => {
+    if (source && source.readyState === EventSource.CLOSED) pollLater(sheet);
+  });
+}
+
+function pollLater(sheet) {
+  clearTimeout(timer);
+  timer = setTimeout(() => poll(sheet), sheet.dataset.state === "open" ? POLL_OPEN_MS : POLL_MS);
+}
+
+async function poll(sheet) {
+  if (!sheet.isConnected) return;
+  if (document.hidden || isPaying) return void pollLater(sheet);
+  try {
+    const { live, mark, state } = sheet.dataset;
+    const told = await (await fetch(`${live}/state`, { headers: { Accept: "application/json" } })).json();
+    // What is being typed is not swept away: an open page turns only when it can no longer be paid.
+    if (told.state !== state || (state !== "open" && told.mark !== mark)) return void (await turn());
+  } catch {
+    // The connection is away: the next try will tell.
+  }
+  pollLater(sheet);
+}
+
+// ——— Back to the shop ———
+
+function setUpReturn() {
+  const link = one("[data-return]");
+  const line = one("[data-returning]");
+  if (!link || !line) return;
+  let left = RETURN_S;
+  line.hidden = false;
+  const say = () => { one("span", line).textContent = link.dataset.return.replace("{n}", left); };
+  const ticking = setInterval(() => {
+    if (!link.isConnected) return void clearInterval(ticking);
+    left -= 1;
+    if (left > 0) return void say();
+    clearInterval(ticking);
+    location.assign(link.href);
+  }, 1000);
+  const stay = () => { clearInterval(ticking); line.hidden = true; };
+  one("[data-stay]").addEventListener("click", stay);
+  for (const sign of ["keydown", "pointerdown", "wheel"]) document.addEventListener(sign, stay, { once: true, passive: true });
+  say();
+}
+
+// ——— Beginning ———
+
+function setUp() {
+  localTimes();
+  const form = one("form[data-pay]");
+  if (form) {
+    setUpFields(form);
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      pay(form);
+    });
+  }
+  const print = one("[data-print]");
+  if (print) {
+    print.hidden = false;
+    one("button", print).addEventListener("click", () => window.print());
+  }
+  setUpReturn();
+  watch(one("#sheet"));
+}
+
+document.addEventListener("visibilitychange", () => {
+  const sheet = one("#sheet");
+  if (!document.hidden && sheet.dataset.live) poll(sheet);
+});
+addEventListener("pageshow", (event) => {
+  // Brought back by the Back button: what it shows may long be over.
+  if (event.persisted) location.reload();
+});
+setUp();
