@@ -76,6 +76,15 @@ CHECKS = [
            LIMIT 20""",  # noqa: S608
     ),
     Check(
+        "accounts_are_what_their_ids_say",
+        "every account's kind, owner and currency are those in its id",
+        """SELECT merchant_id, id AS what, 'kind ' || kind || ', owner ' || coalesce(owner, 'none') ||
+             ', currency ' || currency AS how
+           FROM accounts WHERE ($1::text IS NULL OR merchant_id = $1)
+             AND id <> kind || coalesce(':' || owner, '') || ':' || currency
+           LIMIT 20""",
+    ),
+    Check(
         "assets_equal_liabilities",
         "over each merchant and currency, debit balances equal credit balances",
         f"""SELECT merchant_id, currency AS what,
