@@ -118,6 +118,11 @@ async def until(condition: Callable[[], Awaitable[Any]], timeout_s: float = 15.0
         await asyncio.sleep(0.1)
 
 
+def allowed(seconds: float) -> float:
+    """A bound on time that holds on a machine with nothing else to do, stretched by how busy this one is."""
+    return seconds * max(1.0, 1.5 * os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def new_folder() -> Path:
     """A new folder, to be removed by the caller."""
     return Path(tempfile.mkdtemp(prefix="tongbao-demo-"))
