@@ -181,18 +181,17 @@ class RecordOutcome(msgspec.Struct, frozen=True):
             reason=None,
         )
         rows.schedule(booking.CHASE, operation.id, check_ms)
-        if operation.kind == "charge":
-            intent = _intent(rows, operation)
-            if step is not None and intent.status != "requires_action":
-                action = {
-                    "type": step.kind,
-                    step.kind: {"url": step.url, "return_url": intent.return_url},
-                }
-                intent = booking.replace(intent, status="requires_action", next_action=action, next_check_ms=None)
-                rows.update(intent)
-                rows.event("payment_intent.requires_action", "payment_intent", intent)
-            elif step is None and intent.status == "processing":
-                rows.update(booking.replace(intent, next_check_ms=check_ms))
+        intent = _intent(rows, operation)
+        if operation.kind == "charge" and step is not None and intent.status != "requires_action":
+            action = {
+                "type": step.kind,
+                step.kind: {"url": step.url, "return_url": intent.return_url},
+            }
+            intent = booking.replace(intent, status="requires_action", next_action=action, next_check_ms=None)
+            rows.update(intent)
+            rows.event("payment_intent.requires_action", "payment_intent", intent)
+        else:
+            _tell_next_check(rows, operation)
         return operation
 
     def _doubt(self, rows: Rows, operation: Operation) -> Operation:
@@ -205,22 +204,27 @@ class RecordOutcome(msgspec.Struct, frozen=True):
             rows, operation, state=state, reason=reason[:200], tries=operation.tries + 1, next_check_ms=check_ms
         )
         rows.schedule(booking.CHASE, operation.id, check_ms)
-        intent = _intent(rows, operation)
-        if operation.kind == "refund":
-            refund = rows.get(Refund, operation.refund)
-            if refund is not None:
-                rows.update(booking.replace(refund, next_check_ms=check_ms))
-        elif intent.status == "processing":
-            first = intent.next_check_ms is None
-            intent = booking.replace(intent, next_check_ms=check_ms)
-            rows.update(intent)
-            if first:
-                rows.event("payment_intent.processing", "payment_intent", intent)
+        _tell_next_check(rows, operation)
         return operation
 
 
 def _amount_agrees(operation: Operation, said: Approved) -> bool:
     return said.amount == operation.amount and said.currency == operation.currency
+
+
+def _tell_next_check(rows: Rows, operation: Operation) -> None:
+    """Say on what waits for this operation when the channel is asked next."""
+    intent = _intent(rows, operation)
+    if operation.kind == "refund":
+        refund = rows.get(Refund, operation.refund)
+        assert refund is not None, "a refund operation has its refund"
+        rows.update(booking.replace(refund, next_check_ms=operation.next_check_ms))
+    elif intent.status == "processing":
+        first = intent.next_check_ms is None
+        intent = booking.replace(intent, next_check_ms=operation.next_check_ms)
+        rows.update(intent)
+        if first:
+            rows.event("payment_intent.processing", "payment_intent", intent)
 
 
 def _authorised(rows: Rows, intent: PaymentIntent, charge: Charge) -> None:
