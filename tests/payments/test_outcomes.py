@@ -101,7 +101,7 @@ async def picture(house: House) -> dict[str, Any]:
     """Everything but operations and jobs."""
     found: dict[str, Any] = {"money": await house.balances(), "told": await house.told()}
     for cls in (PaymentIntent, Charge, Refund):
-        found[cls.__name__] = await house.rows(cls)  # type: ignore[type-abstract]
+        found[cls.__name__] = await house.rows(cls)
     return found
 
 
@@ -140,7 +140,7 @@ async def test_facts_repeated_in_every_order_end_where_the_decisive_one_alone_en
     for order in itertools.permutations(["pending", "unknown", last]):
         operation = await operation_of(house, kind, "sending")
         for fact in [*order, *order, last]:
-            operation = await record(house, operation, SAID[fact])  # type: ignore[index]
+            operation = await record(house, operation, SAID[fact])
         assert (operation.state, operation.conflicts) == (last, [])
         intent = await house.one(PaymentIntent, operation.payment_intent)
         charge = await house.one(Charge, operation.charge)
@@ -227,8 +227,8 @@ async def test_a_notice_of_an_unknown_operation_or_of_another_channel_is_refused
     operation = await operation_of(house, "charge", "sending")
     with pytest.raises(NotFound):
         await record(house, msgspec.structs.replace(operation, id="op_x"), SAID["approved"], notice="ntc_1")
+    terms = house.payments.terms["customer_balance"]
     with pytest.raises(NotFound):
-        terms = house.payments.terms["customer_balance"]
         await house.run(commands.RecordOutcome(operation.id, SAID["approved"], terms, "notice", "ntc_2"))
     assert await house.rows(NoticeRow) == []
     assert (await house.one(Operation, operation.id)).state == "sending"
@@ -260,7 +260,7 @@ async def test_while_the_outcome_is_unknown_the_intent_says_when_it_is_asked_abo
 async def test_while_a_refund_is_under_way_it_says_when_it_is_asked_about_next(house: House) -> None:
     operation = await operation_of(house, "refund", "sending")
     for fact in ("unknown", "pending", "unknown"):
-        after = await record(house, operation, SAID[fact])  # type: ignore[index]
+        after = await record(house, operation, SAID[fact])
         [refund] = await house.rows(Refund)
         assert (refund.status, refund.next_check_ms) == ("pending", after.next_check_ms)
 
