@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tongbao.cli import books, merchants, processes
+from tongbao.cli import bench, books, merchants, processes
 from tongbao.cli.screen import help_of
 
 app = typer.Typer(
@@ -61,3 +61,4 @@ for command in (processes.serve, processes.worker, processes.migrate, processes.
 app.add_typer(merchants.merchant, name="merchant", rich_help_panel=SHOPS)
 app.add_typer(merchants.key, name="key", rich_help_panel=SHOPS)
 app.add_typer(books.books, name="books", rich_help_panel=SURE)
+app.command("bench", rich_help_panel=SURE, help=help_of(bench.bench))(bench.bench)
