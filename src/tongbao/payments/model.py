@@ -159,7 +159,10 @@ class Operation(Row, frozen=True):
     indexes=[sa.Index(None, "merchant_id", "customer")],
 )
 class PaymentMethod(Row, frozen=True):
-    """A way to pay that can be used again. For a card, the acquirer's token and what may be shown of it."""
+    """A way to pay that can be used again. For a card, the acquirer's token and what may be shown of it.
+
+    ``detached``: it cannot be used again; its token stays, for a charge that has still to be sent with it.
+    """
 
     id: str
     created_ms: int
@@ -171,6 +174,7 @@ class PaymentMethod(Row, frozen=True):
     channel: str | None = None
     billing_details: dict[str, Any] = {}
     metadata: dict[str, str] = {}
+    detached: bool = False
 
 
 @table("notices", key=("merchant_id", "channel", "external_id"))

@@ -14,6 +14,7 @@ from tongbao.ledger import posting
 from tongbao.orders import model as orders
 from tongbao.orders.model import Order
 from tongbao.payments.commands import booking
+from tongbao.payments.commands.methods import usable_method
 from tongbao.payments.commands.refunds import start_refund
 from tongbao.payments.model import CONFIRMABLE, Charge, PaymentIntent, PaymentMethod, PaymentReply, Terms
 
@@ -217,16 +218,7 @@ def _method(rows: Rows, intent: PaymentIntent, choice: MethodChoice) -> PaymentM
             "You cannot confirm this PaymentIntent because it's missing a payment method.",
             param="payment_method",
         )
-    method = rows.get(PaymentMethod, chosen)
-    if method is None:
-        raise no_such("PaymentMethod", chosen, "payment_method")
-    if method.customer is not None and method.customer != intent.customer:
-        raise InvalidRequest(
-            "payment_method_customer_mismatch",
-            "The PaymentMethod belongs to another customer than this PaymentIntent's.",
-            param="payment_method",
-        )
-    return method
+    return usable_method(rows, chosen, intent.customer)
 
 
 def _details(terms: Terms, method: PaymentMethod | None) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from tongbao.identity.model import Customer
 from tongbao.orders.model import Order
 from tongbao.payments.commands import booking
 from tongbao.payments.commands.attempts import MethodChoice, attempt, attempt_needs, unexpected_state
+from tongbao.payments.commands.methods import usable_method
 from tongbao.payments.model import CONFIRMABLE, PaymentIntent, PaymentMethod, PaymentReply
 
 
@@ -111,15 +112,7 @@ class CreateIntent(msgspec.Struct, frozen=True):
             if customer is None or customer.deleted:
                 raise no_such("customer", customer_id, "customer")
         if self.payment_method is not None:
-            method = rows.get(PaymentMethod, self.payment_method)
-            if method is None:
-                raise no_such("PaymentMethod", self.payment_method, "payment_method")
-            if method.customer is not None and method.customer != customer_id:
-                raise InvalidRequest(
-                    "payment_method_customer_mismatch",
-                    "The PaymentMethod belongs to another customer than this PaymentIntent's.",
-                    param="payment_method",
-                )
+            usable_method(rows, self.payment_method, customer_id)
 
 
 class UpdateIntent(msgspec.Struct, frozen=True):

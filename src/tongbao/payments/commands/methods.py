@@ -14,6 +14,34 @@ from tongbao.payments.commands import booking
 from tongbao.payments.model import PaymentMethod
 
 
+def usable_method(rows: Rows, method_id: str, customer: str | None) -> PaymentMethod:
+    """The kept method with this id, if ``customer`` may pay with it.
+
+    :raises NotFound: if there is none.
+    :raises InvalidRequest: if it was detached, or belongs to another customer.
+    """
+    method = rows.get(PaymentMethod, method_id)
+    if method is None:
+        raise no_such("PaymentMethod", method_id, "payment_method")
+    _refuse_detached(method)
+    if method.customer is not None and method.customer != customer:
+        raise InvalidRequest(
+            "payment_method_customer_mismatch",
+            "The PaymentMethod belongs to another customer than this PaymentIntent's.",
+            param="payment_method",
+        )
+    return method
+
+
+def _refuse_detached(method: PaymentMethod) -> None:
+    if method.detached:
+        raise InvalidRequest(
+            "payment_method_detached",
+            "This PaymentMethod was detached from its customer, and may not be used again.",
+            param="payment_method",
+        )
+
+
 class SaveMethod(msgspec.Struct, frozen=True):
     """Keep a payment method whose card has been exchanged for a token."""
 
@@ -49,6 +77,7 @@ class AttachMethod(msgspec.Struct, frozen=True):
         method = self.new or rows.get(PaymentMethod, self.method)
         if method is None:
             raise no_such("PaymentMethod", self.method, "payment_method")
+        _refuse_detached(method)
         if method.customer is not None and method.customer != self.customer:
             raise InvalidRequest(
                 "payment_method_already_attached",
@@ -81,7 +110,7 @@ class DetachMethod(msgspec.Struct, frozen=True):
                 "The payment method you provided is not attached to a customer so detachment is impossible.",
                 param="payment_method",
             )
-        detached: PaymentMethod = booking.replace(method, customer=None, token=None)
+        detached: PaymentMethod = booking.replace(method, customer=None, detached=True)
         rows.update(detached)
         rows.event("payment_method.detached", "payment_method", detached)
         return detached

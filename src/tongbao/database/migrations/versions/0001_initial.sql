@@ -264,6 +264,7 @@ CREATE TABLE payment_methods (
   channel TEXT COLLATE "C",
   billing_details JSONB NOT NULL,
   metadata JSONB NOT NULL,
+  detached BOOLEAN NOT NULL,
   CONSTRAINT pk_payment_methods PRIMARY KEY (merchant_id, id)
 );
 
