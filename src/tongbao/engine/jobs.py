@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import asyncpg
 import structlog
 
 from tongbao.engine.store import UNAVAILABLE
@@ -35,13 +36,17 @@ or the time (ms since the epoch) at which to run it again. An exception means: a
 POLL_S = 0.2
 """How often an idle worker looks for something due."""
 BUSY_PAUSE_S = 0.02
-AWAY_PAUSE_S = 1.0
+TROUBLE_PAUSE_S = 1.0
 """How long to wait before asking a database again that was away."""
 LEASE_MS = MINUTE_MS
 GRACE_S = 3.0
 """How long handlers that are running may go on after a stop is asked for."""
 RETRY_AFTER_S = (1, 2, 5, 15, 60, 300, 900, 3600)
 """Pauses before a job that raised is run again, by the number of its tries; then hourly, for ever."""
+
+AWAY: tuple[type[Exception], ...] = (*UNAVAILABLE, asyncpg.InternalClientError)
+"""Exceptions that mean that the database is away for now. (asyncpg's internal error is what it raises when the
+server ends a connection just as a query begins.)"""
 
 _FOUND_MAX = 1000
 _random = random.SystemRandom().random
@@ -72,20 +77,26 @@ async def pause(stop: asyncio.Event, seconds: float) -> None:
 async def poll(stop: asyncio.Event, name: str, look: Callable[[], Awaitable[bool]], poll_s: float = POLL_S) -> None:
     """Call ``look`` until ``stop`` is set: soon again while it finds something, else every ``poll_s`` seconds.
 
-    Looking takes at most half of the time, however long one look takes. A database that is away is waited for.
+    Looking takes at most half of the time, however long one look takes. A database that is away is waited for;
+    so is the end of any other trouble, since others' work would not be done either if this loop ended.
     """
-    away = False
+    trouble: type[Exception] | None = None
     while not stop.is_set():
         begun = time.monotonic()
+        found = False
         try:
             found = await look()
-            away = False
-        except UNAVAILABLE as error:
-            if not away:
+            trouble = None
+        except AWAY as error:
+            if trouble is None:
                 log.warning("database_away", worker=name, cause=type(error).__name__)
-            away, found = True, False
+            trouble = type(error)
+        except Exception as error:
+            if trouble is not type(error):
+                log.exception("worker_in_trouble", worker=name)
+            trouble = type(error)
         spent_s = time.monotonic() - begun
-        await pause(stop, AWAY_PAUSE_S if away else max(BUSY_PAUSE_S if found else poll_s, spent_s))
+        await pause(stop, TROUBLE_PAUSE_S if trouble else max(BUSY_PAUSE_S if found else poll_s, spent_s))
 
 
 async def wind_up(tasks: set[asyncio.Task[None]], grace_s: float) -> None:
@@ -206,7 +217,7 @@ class Worker:
                 await self._pool.execute(_DONE, *ours)
             else:
                 await self._pool.execute(_AGAIN, *ours, again_ms)
-        except UNAVAILABLE as error:
+        except AWAY as error:
             log.warning("job_not_settled", kind=job.kind, subject=job.subject, cause=type(error).__name__)
 
     async def _tell_unknown(self, now: int) -> None:
