@@ -24,8 +24,7 @@ import structlog
 
 from tongbao.database import bulk
 from tongbao.database.rows import TABLES
-from tongbao.engine.jobs import GRACE_S, POLL_S, pause, poll, wind_up
-from tongbao.engine.store import UNAVAILABLE
+from tongbao.engine.jobs import AWAY, GRACE_S, POLL_S, pause, poll, wind_up
 from tongbao.engine.tables import Event
 from tongbao.foundation.clock import SECOND_MS
 from tongbao.foundation.clock import now_ms as system_now_ms
@@ -174,7 +173,7 @@ class WebhookSender:
                 manners = self._manners.get(endpoint_id, _Manners())
                 async with self._others if manners.slow else self._prompt:
                     more = await self._round(merchant_id, endpoint_id, manners.window)
-        except UNAVAILABLE as error:
+        except AWAY as error:
             log.warning("webhook_round_lost", endpoint=endpoint_id, cause=type(error).__name__)
             await pause(self._stop, 1)
         except Exception:

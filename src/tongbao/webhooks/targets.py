@@ -52,8 +52,10 @@ def _problem(url: str, livemode: bool) -> str | None:
         return "it must not hold a user name or a password."
     if parsed.fragment:
         return "it must not have a fragment (#…)."
-    if parsed.port == 0:
-        return "port 0 cannot be reached."
+    if parsed.port is not None and not 0 < parsed.port < 65_536:
+        return "its port does not exist."
+    if len(host) > 253 or any(len(label) > 63 for label in host.split(".")):
+        return "its host name is too long."
     try:
         permitted = may_connect(host, livemode)
     except ValueError:  # A name, not an address.
