@@ -56,6 +56,7 @@ async def shot(page: Page, name: str) -> None:
     folder = os.environ.get("SCREENSHOTS")
     if folder and page.viewport_size == PHONE:
         Path(folder).mkdir(parents=True, exist_ok=True)
+        await page.wait_for_timeout(800)  # what moves has come to rest
         await page.screenshot(path=f"{folder}/journey-{name}.png")
 
 
