@@ -16,10 +16,10 @@ NUMBER, EXPIRY, CVC = "number", "expiry", "cvc"
 
 NUMBER_MISSING = N_("Enter the card number.")
 NUMBER_WRONG = N_("This card number is not right. Check the digits.")
-EXPIRY_MISSING = N_("Enter the expiry date on the card.")
-EXPIRY_WRONG = N_("Enter the date as on the card: month, then year.")
-EXPIRY_PAST = N_("This card has expired. Use another card.")
-CVC_MISSING = N_("Enter the security code.")
+EXPIRY_MISSING = N_("Enter the date")
+EXPIRY_WRONG = N_("Month, then year")
+EXPIRY_PAST = N_("This card has expired")
+CVC_MISSING = N_("Enter the code")
 CVC_WRONG = N_("3 digits (Amex: 4)")
 
 _EXPIRY = re.compile(r"(\d{1,2})\s*[/.\-年]?\s*(20\d{2}|\d{2})\s*月?", re.ASCII)

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from tongbao.checkout.model import CheckoutSession
+from tongbao.database import reads
 from tongbao.foundation.clock import HOUR_MS, MINUTE_MS, now_ms
 from tongbao.identity.model import Merchant
 from tongbao.orders.model import Order
@@ -24,7 +25,7 @@ from tongbao.web.forms import Tickets
 from tongbao.web.frame import Frame, Reader, answer_json, go
 from tongbao.web.languages import N_, Language, say
 from tongbao.web.live import Full, Watcher, mark
-from tongbao.web.trouble import NO_PAGE, Trouble
+from tongbao.web.trouble import BAD_FORM, NO_PAGE, Trouble
 
 _PART = re.compile(r"[0-9A-Za-z]{1,64}")
 _SESSION = re.compile(r"cs_(?:test|live)_[0-9A-Za-z]{1,80}")
@@ -83,11 +84,11 @@ class CheckoutPages:
 
     async def events(self, request: Request) -> Response:
         """``GET …/events?seen=``: server-sent events; 503 when as many listen as are let in."""
-        merchant_id, session_id = ids_of(request)
-        key = (merchant_id, session_id)
-        seen = request.query_params.get("seen", "")
+        key, seen = ids_of(request), request.query_params.get("seen", "")
         if not _MARK.fullmatch(seen):
-            raise Trouble(400, NO_PAGE)
+            raise Trouble(400, BAD_FORM)
+        if await reads.one(self.pool, CheckoutSession, *key) is None:
+            raise Trouble(404, NO_PAGE)
         try:
             self.watcher.check_room(key)
         except Full:
