@@ -35,7 +35,10 @@ OperationState = Literal["sending", "pending", "unknown", "approved", "declined"
     ],
 )
 class PaymentIntent(Row, frozen=True):
-    """The wish to be paid an amount, through all its attempts (Stripe's PaymentIntent)."""
+    """The wish to be paid an amount, through all its attempts (Stripe's PaymentIntent).
+
+    ``canceled_ms`` is when it was called off: set from the moment when the channel has to be told of it.
+    """
 
     id: str
     created_ms: int

@@ -25,7 +25,7 @@ def payment_intent(row: PaymentIntent, livemode: bool) -> Json:
         "application": None,
         "application_fee_amount": None,
         "automatic_payment_methods": None,
-        "canceled_at": seconds(row.canceled_ms),
+        "canceled_at": seconds(row.canceled_ms) if row.status == "canceled" else None,
         "cancellation_reason": row.cancellation_reason,
         "capture_method": row.capture_method,
         "client_secret": row.client_secret,

@@ -166,6 +166,8 @@ def charge_captured(
         amount_capturable=0,
         next_action=None,
         next_check_ms=None,
+        canceled_ms=None,
+        cancellation_reason=None,
     )
     rows.update(charge)
     rows.update(intent)

@@ -90,7 +90,14 @@ class CancelIntent(msgspec.Struct, frozen=True):
             operation = booking.new_operation(
                 rows, "cancel", charge, charge.amount, idempotency_key=self.idempotency_key
             )
-            intent = booking.replace(intent, status="processing", cancellation_reason=self.reason, next_action=None)
+            intent = booking.replace(
+                intent,
+                status="processing",
+                canceled_ms=now_ms,
+                cancellation_reason=self.reason,
+                next_action=None,
+                next_check_ms=None,
+            )
             rows.update(intent)
             return Unfinished(PaymentReply(intent, charge, None, operation))
         return PaymentReply(intent_canceled(rows, intent, self.reason), charge)

@@ -149,7 +149,9 @@ class RecordOutcome(msgspec.Struct, frozen=True):
         operation = _final(rows, operation, "declined", reason=said.code, ref=said.ref or operation.ref)
         intent, charge = _intent(rows, operation), _charge(rows, operation)
         if operation.kind == "charge":
-            charge_failed(rows, intent, charge, said.code, said.message, said.decline_code)
+            failed = charge_failed(rows, intent, charge, said.code, said.message, said.decline_code)
+            if intent.canceled_ms is not None:  # It was called off meanwhile: no other method shall be tried.
+                intent_canceled(rows, failed.intent, intent.cancellation_reason)
         elif operation.kind == "refund":
             refund = rows.get(Refund, operation.refund)
             assert refund is not None, "a refund operation has its refund"
@@ -160,6 +162,7 @@ class RecordOutcome(msgspec.Struct, frozen=True):
 
     def _stays_reserved(self, rows: Rows, operation: Operation, intent: PaymentIntent, charge: Charge) -> None:
         """A capture or cancellation was refused: the intent is where it was before, and the charge is asked about."""
+        intent = msgspec.structs.replace(intent, canceled_ms=None, cancellation_reason=None)
         if charge.status == "succeeded":
             rows.update(booking.replace(intent, status="requires_capture", next_check_ms=None))
         elif charge.operation:
@@ -182,7 +185,8 @@ class RecordOutcome(msgspec.Struct, frozen=True):
         )
         rows.schedule(booking.CHASE, operation.id, check_ms)
         intent = _intent(rows, operation)
-        if operation.kind == "charge" and step is not None and intent.status != "requires_action":
+        acts = intent.status != "requires_action" and intent.canceled_ms is None
+        if operation.kind == "charge" and step is not None and acts:
             action = {
                 "type": step.kind,
                 step.kind: {"url": step.url, "return_url": intent.return_url},
@@ -229,9 +233,10 @@ def _tell_next_check(rows: Rows, operation: Operation) -> None:
 
 def _authorised(rows: Rows, intent: PaymentIntent, charge: Charge) -> None:
     charge = booking.replace(charge, status="succeeded")
+    called_off = intent.canceled_ms is not None  # Then the cancellation is still under way.
     intent = booking.replace(
         intent,
-        status="requires_capture",
+        status="processing" if called_off else "requires_capture",
         amount_capturable=charge.amount,
         next_action=None,
         next_check_ms=None,
