@@ -30,8 +30,9 @@ ITEMS_MAX = 100
 class Order(Row, frozen=True):
     """One order. Amounts in minor units of ``currency``.
 
-    ``amount_paid`` is what payments brought in towards the amount due, less what was refunded of it;
-    ``amount_overpaid`` and ``amount_late`` are what came besides, as it was recorded.
+    ``amount_paid`` is what payments brought in towards the amount due, less what was refunded before all was
+    paid; ``amount_refunded`` is all that was refunded of it. ``amount_overpaid`` and ``amount_late`` are what came
+    besides, as it was recorded.
     """
 
     id: str
@@ -104,8 +105,16 @@ def receive(order: Order, amount: int, now_ms: int) -> Received:
 
 
 def refunded(order: Order, amount: int) -> Order:
-    """Record that ``amount`` of what was paid went back. The order stays paid: returning goods is the shop's."""
-    return _next(order, amount_refunded=order.amount_refunded + amount)
+    """Record that ``amount`` of what was paid went back.
+
+    An order that is paid stays paid: returning goods is the shop's. Before that, it is due again.
+    """
+    back = order.amount_refunded + amount
+    if order.status == "paid":
+        return _next(order, amount_refunded=back)
+    paid = max(0, order.amount_paid - amount)
+    status = "open" if order.status == "partially_paid" and not paid else order.status
+    return _next(order, status=status, amount_paid=paid, amount_refunded=back)
 
 
 def expire(order: Order) -> Order | None:
