@@ -108,9 +108,7 @@ class CreateIntent(msgspec.Struct, frozen=True):
 
     def _check(self, rows: Rows, customer_id: str | None) -> None:
         if customer_id is not None:
-            customer = rows.get(Customer, customer_id)
-            if customer is None or customer.deleted:
-                raise no_such("customer", customer_id, "customer")
+            _existing_customer(rows, customer_id)
         if self.payment_method is not None:
             usable_method(rows, self.payment_method, customer_id)
 
@@ -140,16 +138,23 @@ class UpdateIntent(msgspec.Struct, frozen=True):
             free = {"description", "receipt_email"}
             if set(changes) - free or intent.status == "canceled":
                 raise unexpected_state(intent, "update")
-        customer = changes.get("customer")
-        if customer and rows.get(Customer, customer) is None:
-            raise no_such("customer", customer, "customer")
-        method_id = changes.get("payment_method")
-        if method_id:
-            if rows.get(PaymentMethod, method_id) is None:
-                raise no_such("PaymentMethod", method_id, "payment_method")
+        if changes.get("customer"):
+            _existing_customer(rows, changes["customer"])
+        if changes.get("payment_method"):
+            usable_method(rows, changes["payment_method"], changes.get("customer", intent.customer))
             changes["status"] = "requires_confirmation"
+        if intent.order_id and changes.get("currency", intent.currency) != intent.currency:
+            raise InvalidRequest(
+                "currency_mismatch", f"The order is in {intent.currency}, not {changes['currency']}.", param="currency"
+            )
         if self.metadata is not None:
             changes["metadata"] = merge_metadata(intent.metadata, self.metadata)
         intent = booking.replace(intent, **changes)
         rows.update(intent)
         return PaymentReply(intent)
+
+
+def _existing_customer(rows: Rows, customer_id: str) -> None:
+    customer = rows.get(Customer, customer_id)
+    if customer is None or customer.deleted:
+        raise no_such("customer", customer_id, "customer")
