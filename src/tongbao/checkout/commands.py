@@ -65,7 +65,8 @@ class CreateSession(msgspec.Struct, frozen=True):
             )
         if order.expires_ms is not None:
             expires_ms = min(expires_ms, order.expires_ms)
-        if self.customer and (rows.get(Customer, self.customer) is None):
+        customer = rows.get(Customer, self.customer) if self.customer else None
+        if self.customer and (customer is None or customer.deleted):
             raise no_such("customer", self.customer, "customer")
         mode = "live" if self.livemode else "test"
         session = CheckoutSession(
@@ -123,13 +124,16 @@ class PaySession(msgspec.Struct, frozen=True):
             raise no_such("checkout.session", self.session, "session")
         if session.status != "open" or now_ms >= session.expires_ms:
             raise InvalidRequest("session_not_open", "This checkout is closed. Nothing was charged.", param="session")
+        if session.payment_method_types and self.choice.terms.method not in session.payment_method_types:
+            raise InvalidRequest(
+                "payment_method_type_unavailable",
+                f"This checkout cannot be paid with {self.choice.terms.method}.",
+                param="payment_method",
+            )
         order = rows.get(Order, session.order_id)
         assert order is not None, "a session has its order"
         intent = rows.get(PaymentIntent, session.payment_intent) if session.payment_intent else None
-        if intent is not None and intent.status in ("processing", "requires_action", "requires_capture"):
-            raise InvalidRequest(
-                "payment_in_progress", "A payment of this order is under way; wait for its result.", param="session"
-            )
+        _refuse_under_way(intent)
         if intent is None or intent.status not in CONFIRMABLE:
             intent = self._new_intent(rows, session, now_ms)
             rows.update(msgspec.structs.replace(session, version=session.version + 1, payment_intent=intent.id))
@@ -213,6 +217,8 @@ class ExpireSession(msgspec.Struct, frozen=True):
             raise InvalidRequest(
                 "session_not_open", "Only Checkout Sessions with a status of open can be expired.", param="session"
             )
+        if self.now and session.payment_intent:
+            _refuse_under_way(rows.get(PaymentIntent, session.payment_intent))
         if session.status != "open" or paid or (not self.now and now_ms < session.expires_ms):
             return session
         session = msgspec.structs.replace(session, version=session.version + 1, status="expired")
@@ -224,3 +230,10 @@ class ExpireSession(msgspec.Struct, frozen=True):
                 rows.update(expired)
                 rows.event("order.expired", "order", expired)
         return session
+
+
+def _refuse_under_way(intent: PaymentIntent | None) -> None:
+    if intent is not None and intent.status in ("processing", "requires_action", "requires_capture"):
+        raise InvalidRequest(
+            "payment_in_progress", "A payment of this order is under way; wait for its result.", param="session"
+        )
