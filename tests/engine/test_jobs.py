@@ -68,8 +68,10 @@ async def test_a_due_job_is_run_once_and_is_gone_and_one_of_tomorrow_is_left(poo
     await schedule(pool, "chase", ["op_1"])
     tomorrow = now_ms() + 86_400_000
     await schedule(pool, "chase", ["op_2"], run_at_ms=tomorrow)
-    async with working(pool, {"chase": handle}):
-        await asyncio.sleep(0.3)
+    async with working(pool, {"chase": handle}), asyncio.timeout(10):
+        while await jobs(pool) != {"chase:op_2": (tomorrow, 0)}:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
     assert seen == [("acct_a", "op_1", 1)]
     assert await jobs(pool) == {"chase:op_2": (tomorrow, 0)}
 
@@ -98,12 +100,13 @@ async def test_a_failing_job_is_tried_again_with_growing_pauses_and_no_other_wai
     await schedule(pool, "chase", ["bad", "good"])
     before = now_ms()
     with capture_logs() as logs:
-        async with working(pool, {"chase": handle}, jitter=lambda: 0.5):
-            await asyncio.sleep(0.4)
+        async with working(pool, {"chase": handle}, jitter=lambda: 0.5), asyncio.timeout(10):
+            while len(await jobs(pool)) > 1 or not logs:
+                await asyncio.sleep(0.01)
     assert done == ["good"]
     ((id, (run_at_ms, tries)),) = (await jobs(pool)).items()
     assert (id, tries) == ("chase:bad", 1)
-    assert before + 1000 <= run_at_ms <= before + 1500
+    assert before + 1000 <= run_at_ms <= now_ms() + 1000
     assert [(entry["event"], entry["subject"]) for entry in logs] == [("job_failed", "bad")]
 
 
@@ -162,20 +165,26 @@ async def test_two_workers_never_run_the_same_job_at_once_and_leave_none(pool: A
     assert done == Counter({f"{merchant}-{n}": 1 for merchant in range(4) for n in range(100)})
 
 
-async def test_a_dead_workers_job_is_run_by_another_when_its_lease_ends(pool: Any) -> None:
+async def test_a_dead_workers_job_is_run_by_another_when_its_lease_ends(
+    pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     begun = asyncio.Event()
 
     async def hang(_merchant: str, _subject: str, _tries: int) -> None:
         begun.set()
         await asyncio.Event().wait()
 
+    async def nothing(*_: Any) -> None:
+        """As kill -9 does it: what the dying worker would still write is never written."""
+
     await schedule(pool, "chase", ["op_1"])
-    dying = Worker(pool, {"chase": hang}, poll_s=0.02, lease_ms=800)
-    task = asyncio.create_task(dying.run(asyncio.Event()))
+    dying, stop = Worker(pool, {"chase": hang}, poll_s=0.02, lease_ms=1500), asyncio.Event()
+    monkeypatch.setattr(dying, "_settle", nothing)
+    task = asyncio.create_task(dying.run(stop, grace_s=0))
     await begun.wait()
+    stop.set()
+    await task
     lease_ends, _ = (await jobs(pool))["chase:op_1"]
-    # As kill -9 does it: whatever the dying worker would still write is never written.
-    dying._pool = None
     seen: list[tuple[int, int]] = []
 
     async def handle(_merchant: str, _subject: str, tries: int) -> None:
@@ -185,9 +194,7 @@ async def test_a_dead_workers_job_is_run_by_another_when_its_lease_ends(pool: An
         await until_gone(pool)
     ((tries, at),) = seen
     assert tries == 2
-    assert lease_ends <= at <= lease_ends + 500
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    assert lease_ends <= at <= lease_ends + 3000
 
 
 async def test_a_handler_that_hangs_is_cut_off_before_its_lease_ends(pool: Any) -> None:
@@ -222,9 +229,11 @@ async def test_a_kind_that_hangs_holds_up_no_other_kind_and_a_merchant_no_other_
         async with asyncio.timeout(5):
             while len(done) < 2:
                 await asyncio.sleep(0.01)
-        assert all(at - begun < 1 for at in done.values())
-        busy = [tries for _, tries in (await jobs(pool)).values() if tries]
-        assert len(busy) == 4
+        assert all(at - begun < 3 for at in done.values())
+        busy = await pool.fetchval(
+            "SELECT count(*) FROM jobs WHERE merchant_id = 'acct_a' AND kind = 'chase' AND tries > 0"
+        )
+        assert busy == 4
 
 
 async def test_a_stop_lets_handlers_end_and_hands_back_what_takes_too_long(pool: Any) -> None:
@@ -241,7 +250,7 @@ async def test_a_stop_lets_handlers_end_and_hands_back_what_takes_too_long(pool:
     stop.set()
     begun = time.monotonic()
     await task
-    assert time.monotonic() - begun < 1.5
+    assert time.monotonic() - begun < 5
     assert ended == ["short"]
     ((id, (run_at_ms, _)),) = (await jobs(pool)).items()
     assert id == "chase:long"

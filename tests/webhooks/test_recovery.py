@@ -46,7 +46,7 @@ async def test_a_sender_killed_amid_its_requests_loses_nothing_and_a_new_one_car
     receiver.ways["/hook"] = Way()
     async with world.sending():
         await world.until_states(*["delivered"] * 40)
-    assert time.time() - killed < 5
+    assert time.time() - killed < 10
     bodies: dict[str, set[bytes]] = {}
     for arrival in receiver.at():
         bodies.setdefault(arrival.event["id"], set()).add(arrival.body)
@@ -65,7 +65,7 @@ async def test_a_sender_that_is_stopped_hands_back_what_is_under_way(world: Worl
     begun = time.time()
     stop.set()
     await task
-    assert time.time() - begun < 1.5
+    assert time.time() - begun < 5
     (delivery,) = await world.rows("webhook_deliveries")
     assert (delivery["state"], delivery["tries"]) == ("pending", 0)
     assert delivery["next_at_ms"] <= now_ms()
