@@ -64,7 +64,8 @@ TYPES = {"form": "application/x-www-form-urlencoded", "json": "application/json"
 def counted(world: World) -> list[Any]:
     return world.sql(
         "SELECT (SELECT count(*) FROM payment_intents), (SELECT count(*) FROM orders),"
-        " (SELECT count(*) FROM transfers), (SELECT count(*) FROM refunds), (SELECT count(*) FROM checkout_sessions), (SELECT count(*) FROM charges)"
+        " (SELECT count(*) FROM transfers), (SELECT count(*) FROM refunds),"
+        " (SELECT count(*) FROM checkout_sessions), (SELECT count(*) FROM charges)"
     )
 
 
