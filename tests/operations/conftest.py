@@ -16,7 +16,7 @@ import pytest
 
 from tongbao.cli import main
 from tongbao.database.migrate import migrate
-from tongbao.operations import settings
+from tongbao.operations import logs, settings
 
 
 class Ran:
@@ -40,6 +40,7 @@ def tongbao(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], 
     for name in settings.VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(logs, "configure", lambda level: None)  # would outlive the command in this process
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str, **environment: str) -> Ran:

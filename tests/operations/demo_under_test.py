@@ -22,6 +22,14 @@ from tongbao.operations import settings
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in settings.VARIABLES}
 
 
+def command_of(process: psutil.Process) -> str:
+    """With what a process was started; nothing if it has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
 class RunningDemo:
     """A demo that has said where it is."""
 
@@ -37,10 +45,7 @@ class RunningDemo:
         """Its processes that live, by what they are."""
         found = {}
         for child in psutil.Process(self.process.pid).children(recursive=False):
-            try:
-                command = " ".join(child.cmdline())
-            except psutil.Error:  # it has just ended
-                continue
+            command = command_of(child)
             for name, sign in (
                 ("server", "cli serve"),
                 ("worker", "cli worker"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -18,6 +17,7 @@ from tests.operations.conftest import Tongbao
 from tests.operations.demo_under_test import (
     RunningDemo,
     allowed,
+    command_of,
     new_folder,
     refused_demo,
     remove,
@@ -165,11 +165,9 @@ async def test_a_demo_that_is_killed_takes_its_processes_along_and_the_next_one_
 
 async def test_two_demos_run_side_by_side_and_stop_within_five_seconds() -> None:
     folders = [new_folder(), new_folder()]
-    demos: list[RunningDemo] = []
+    started = await asyncio.gather(*map(start_demo, folders), return_exceptions=True)
+    demos = [each for each in started if isinstance(each, RunningDemo)]
     try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(start_demo(folder)) for folder in folders]
-        demos = [task.result() for task in tasks]
         one, other = (demo.facts for demo in demos)
         assert all(one[name] != other[name] for name in ("url", "store_url", "database_url", "merchant_id"))
         for demo in demos:
@@ -192,9 +190,9 @@ async def test_a_demo_that_is_stopped_while_it_starts_leaves_nothing_behind(tmp_
     folder = new_folder()
     starting = asyncio.create_task(refused_demo(folder))
     await asyncio.sleep(1.2)
-    [process] = [child for child in psutil.Process().children() if str(folder) in " ".join(child.cmdline())]
+    [process] = [child for child in psutil.Process().children() if str(folder) in command_of(child)]
     left = process.children(recursive=True)
-    os.kill(process.pid, signal.SIGTERM)
+    process.terminate()
     with contextlib.suppress(psutil.NoSuchProcess):
         left += process.children(recursive=True)
     await asyncio.wait_for(starting, allowed(5))
