@@ -18,6 +18,7 @@ from playwright.async_api import Browser, ViewportSize, async_playwright
 from tests.web.site_world import GOOD_CARD, SiteWorld, site_world
 
 from tongbao.database import embedded
+from tongbao.foundation.clock import now_ms
 from tongbao.orders.commands import CancelOrder
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
@@ -125,6 +126,10 @@ async def canceled(site: SiteWorld, page: Any) -> str:
     return site.path(session)
 
 
+async def ending(site: SiteWorld, page: Any) -> str:
+    return site.path(await site.session(await site.order(expires_ms=now_ms() + 40 * 60_000)))
+
+
 async def long_names(site: SiteWorld, page: Any) -> str:
     name = "A very long name that goes on and on, 超长的商品名称也不能撑破页面 Donaudampfschifffahrtsgesellschaft"
     item = {"name": name, "unit_amount": 99_999_999_999, "quantity": 10, "amount": 999_999_999_990}
@@ -152,7 +157,7 @@ def at(path: str) -> Step:
 STATES: dict[str, Step] = {
     "guest": guest, "typed": card_typed, "choice": choice, "choice-poor": choice_poor, "balance": balance,
     "only-poor": only_poor, "declined": declined, "wrong-cvc": wrong_cvc, "action": action, "unknown": unknown,
-    "paid": paid, "partly": partly, "settled": settled, "expired": expired, "canceled": canceled,
+    "paid": paid, "partly": partly, "settled": settled, "expired": expired, "canceled": canceled, "ending": ending,
     "long": long_names, "yen": yen, "missing": missing,
     "landing": at("/"), "how-to-tell": at("/how-to-tell"), "errors": at("/docs/errors"),
 }  # fmt: skip

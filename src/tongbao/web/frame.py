@@ -144,7 +144,12 @@ class Frame:
         reader = self.reader(request)
         title, text = (say(reader.language, part) for part in words)
         if wants_json(request):
-            response: Response = JSONResponse({"problem": f"{title}. {text}"}, status, _HEADERS)
+            response: Response = JSONResponse(
+                # After a 5xx it may not be known whether a payment was begun.
+                {"problem": f"{title}. {text}", "certain": status < 500},
+                status,
+                _HEADERS,
+            )
         else:
             response = self.page(request, reader, "trouble.html", status, title=title, text=text, request_id=request_id)
         if status == 503:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel.dates import format_datetime
@@ -15,7 +15,7 @@ _SIGNS = SYMBOLS | {"jpy": "JP¥"}  # ¥ alone is the yuan's
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
 _MOMENT: dict[Language, str] = {"zh": "y年M月d日 HH:mm", "en": "d MMM y, HH:mm"}
-_TIME = "HH:mm:ss"
+_CLOCKS = {"minute": "HH:mm", "second": "HH:mm:ss"}
 _ZONES = {
     "CN": "Asia/Shanghai",
     "GB": "Europe/London",
@@ -65,9 +65,9 @@ def moment(ms: int, language: Language, zone: datetime.tzinfo) -> str:
     return f"{text}{_NO_BREAK}UTC" if zone is datetime.UTC else text
 
 
-def clock(ms: int, language: Language, zone: datetime.tzinfo) -> str:
-    """Hour, minute and second."""
-    text = format_datetime(_at(ms), _TIME, tzinfo=zone, locale=language)
+def clock(ms: int, language: Language, zone: datetime.tzinfo, to: Literal["minute", "second"]) -> str:
+    """Hour and minute, and the second if it matters."""
+    text = format_datetime(_at(ms), _CLOCKS[to], tzinfo=zone, locale=language)
     return f"{text}{_NO_BREAK}UTC" if zone is datetime.UTC else text
 
 

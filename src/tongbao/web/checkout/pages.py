@@ -184,7 +184,7 @@ class CheckoutPages:
             "due": show.amount(order.amount_remaining, order.currency),
             "money": lambda minor: show.amount(minor, order.currency).text,
             "moment": lambda ms: show.moment(ms, language, zone),
-            "clock": lambda ms: show.clock(ms, language, zone),
+            "clock": lambda ms, to: show.clock(ms, language, zone, to),
             "shop_url": web_address(session.cancel_url) if session else None,
             "leave_url": f"{base}/cancel",
             "done_url": done_url(session, self.frame.base_url) if session else None,

@@ -66,16 +66,18 @@ class UnderWay:
             raise Overloaded("overloaded", "Too many payments are under way.")
         task = asyncio.get_running_loop().create_task(work)
         self.tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self.tasks.discard)
         done, _ = await asyncio.wait({task}, timeout=WAIT_S)
         if done:
             task.result()
+        else:
+            task.add_done_callback(_note_error)
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self.tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            # Nobody may be waiting for it any more; what it left undone is taken up by the sweeper.
-            log.info("payment_ended_with_error", error=type(task.exception()).__name__)
+
+def _note_error(task: asyncio.Task[Any]) -> None:
+    """Nobody waits for it any more; what it left undone is taken up by the sweeper."""
+    if not task.cancelled() and task.exception() is not None:
+        log.warning("payment_ended_with_error", error=type(task.exception()).__name__)
 
 
 @dataclass(frozen=True, slots=True)

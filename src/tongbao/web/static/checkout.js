@@ -12,14 +12,17 @@ const digitsOf = (text) => text.normalize("NFKC").replace(/\D/g, "");
 
 // ——— Times, in the reader's own zone ———
 
-const CLOCK = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
-const MOMENT = { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+const MINUTE = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+const FORMS = {
+  minute: MINUTE,
+  second: { ...MINUTE, second: "2-digit" },
+  moment: { ...MINUTE, year: "numeric", month: "short", day: "numeric" },
+};
 
 function localTimes() {
   for (const time of document.querySelectorAll("time[data-show]")) {
-    const form = time.dataset.show === "clock" ? CLOCK : MOMENT;
     const language = document.documentElement.lang === "en" ? "en-GB" : document.documentElement.lang;
-    time.textContent = new Intl.DateTimeFormat(language, form).format(new Date(time.dateTime));
+    time.textContent = new Intl.DateTimeFormat(language, FORMS[time.dataset.show]).format(new Date(time.dateTime));
   }
 }
 
@@ -202,8 +205,8 @@ async function turn({ mayLeave = false, problem = "" } = {}) {
   isPaying = false;
   setUp();
   keep(typed);
-  if (problem) tellProblem(problem);
   const box = one("#problem");
+  if (problem && box) tellProblem(problem);
   one("#news").textContent = fresh.title;
   scrollTo(0, 0);
   if (box && !box.hidden) box.focus();
@@ -241,7 +244,9 @@ function watch(sheet) {
   source = new EventSource(`${live}/events?seen=${mark}`);
   source.addEventListener("change", () => turn().catch(() => pollLater(sheet)));
   source.addEventListener("error", () => {
-    if (source && source.readyState === EventSource.CLOSED) pollLater(sheet);
+    if (!source || source.readyState !== EventSource.CLOSED) return;
+    source = null;
+    pollLater(sheet);
   });
 }
 
@@ -261,7 +266,7 @@ async function poll(sheet) {
   } catch {
     // The connection is away: the next try will tell.
   }
-  pollLater(sheet);
+  if (!source) pollLater(sheet);
 }
 
 // ——— Back to the shop ———
