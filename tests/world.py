@@ -76,6 +76,7 @@ class World:
             "DATABASE_URL": self.database_url,
             "TONGBAO_DATA": str(self.folder / "data"),
             "TONGBAO_HOST": "127.0.0.1",
+            "TONGBAO_PRIVATE_WEBHOOKS": "true",
             "TONGBAO_PORT": str(self.port),
             "TONGBAO_CARD_URL": self.sandbox.acquirer_url,
             "TONGBAO_CARD_TERMINAL": self.sandbox.terminal_id,

@@ -14,7 +14,7 @@ from tongbao.webhooks.sender import WebhookSender
 
 async def main(url: str, lease_ms: int) -> None:
     pool = await open_pool(url)
-    sender = WebhookSender(pool, Vault({"k": MASTER}, "k"), RENDERERS, lease_ms=lease_ms)
+    sender = WebhookSender(pool, Vault({"k": MASTER}, "k"), RENDERERS, lease_ms=lease_ms, private_targets=True)
     await sender.run(asyncio.Event())
 
 

@@ -19,7 +19,7 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
-    client = Client(timeout_s=0.5)
+    client = Client(timeout_s=0.5, private_targets=True)
     yield client
     await client.close()
 
@@ -146,3 +146,15 @@ async def test_a_certificate_has_to_be_good_in_either_mode(client: Client, recei
     status, detail = await post(client, f"https://127.0.0.1:{receiver.port}/hook")
     assert status is None
     assert detail
+
+
+async def test_a_private_address_is_not_connected_to_unless_the_installation_allows_it() -> None:
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        raise AssertionError("it was connected to")
+
+    careful = Client(timeout_s=0.5)
+    async with raw_server(never) as url:
+        sent = await careful.post(url, {}, b"{}", livemode=False)
+    await careful.close()
+    assert not sent.ok
+    assert "TONGBAO_PRIVATE_WEBHOOKS" in str(sent.detail)

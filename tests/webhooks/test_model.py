@@ -112,8 +112,8 @@ def test_signing_secrets_are_long_and_differ() -> None:
 def test_live_events_go_to_public_addresses_only_and_none_to_link_local_ones(
     address: str, test: bool, live: bool
 ) -> None:
-    assert may_connect(address, livemode=False) is test
-    assert may_connect(address, livemode=True) is live
+    assert may_connect(address, public_only=False) is test
+    assert may_connect(address, public_only=True) is live
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ class World:
 
     def sender(self, **settings: Any) -> WebhookSender:
         settings = {"jitter": lambda: 0.5, "poll_s": 0.02, **settings}
-        return WebhookSender(self.pool, self.vault, RENDERERS, **settings)
+        return WebhookSender(self.pool, self.vault, RENDERERS, **{"private_targets": True, **settings})
 
     @contextlib.asynccontextmanager
     async def sending(self, grace_s: float = 0.5, **settings: Any) -> AsyncIterator[WebhookSender]:

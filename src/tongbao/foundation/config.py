@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     """What a card payment costs the merchant: hundredths of a percent of the amount…"""
     card_fee_fixed: int = Field(0, ge=0)
     """…and this many minor units besides."""
+    private_webhooks: bool = False
+    """In test mode, send webhooks to private addresses too: for a shop on a developer's machine."""
     lanes: int = Field(4, ge=1, le=64)
     """How many merchants' batches one process commits at the same time."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

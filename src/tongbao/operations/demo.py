@@ -164,6 +164,7 @@ class Demo:
                 "card_url": f"{sandbox}/acquirer",
                 "card_terminal": TERMINAL,
                 "card_secret": SecretStr(self.folder.card_secret()),
+                "private_webhooks": True,
             }
         )
 

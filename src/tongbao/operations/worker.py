@@ -16,6 +16,7 @@ from tongbao.foundation.config import Settings
 from tongbao.orders import commands as orders
 from tongbao.orders.commands import ExpireOrder
 from tongbao.payments.commands import booking
+from tongbao.webhooks.sender import WebhookSender
 
 log = structlog.get_logger()
 
@@ -52,10 +53,14 @@ def job_handlers(services: Services) -> dict[str, Handler]:
 async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     """Work until ``stop`` is set. ``settings.database_url`` must be set by now."""
     async with open_services(settings, "tongbao-worker") as services:
-        from tongbao.webhooks.sender import WebhookSender
-
         jobs = Worker(services.pool, job_handlers(services))
-        webhooks = WebhookSender(services.pool, services.vault, services.renderers)
+        webhooks = WebhookSender(
+            services.pool,
+            services.vault,
+            services.renderers,
+            home_url=settings.base_url,
+            private_targets=settings.private_webhooks,
+        )
         async with asyncio.TaskGroup() as group:
             group.create_task(jobs.run(stop))
             group.create_task(webhooks.run(stop))

@@ -50,11 +50,15 @@ class Client:
     work. Live and test mode share no connection, since they may not go to the same places.)
     """
 
-    def __init__(self, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, timeout_s: float = TIMEOUT_S, *, private_targets: bool = False) -> None:
+        """:param private_targets: in test mode, send to private addresses too (a shop on a developer's machine)."""
         self._timeout_s = timeout_s
         self._tls = httpx.create_ssl_context()
         lookups = asyncio.Semaphore(_LOOKUPS_MAX)
-        self._networks = {livemode: _Network(livemode, lookups) for livemode in (True, False)}
+        self._networks = {
+            True: _Network(True, lookups, ""),
+            False: _Network(not private_targets, lookups, " (TONGBAO_PRIVATE_WEBHOOKS=true allows private ones.)"),
+        }
         self._idle: dict[tuple[str, bool], list[_Idle]] = {}
 
     async def close(self) -> None:
@@ -147,8 +151,9 @@ class _NotPermitted(Exception):
 
 
 class _Network(httpcore.AsyncNetworkBackend):
-    def __init__(self, livemode: bool, lookups: asyncio.Semaphore) -> None:
-        self._livemode = livemode
+    def __init__(self, public_only: bool, lookups: asyncio.Semaphore, remedy: str) -> None:
+        self._remedy = remedy
+        self._public_only = public_only
         self._lookups = lookups
         self._inner = httpcore.AnyIOBackend()
 
@@ -161,9 +166,9 @@ class _Network(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         found = await _look_up(host, port, self._lookups)
-        permitted = [address for address in found if may_connect(address, self._livemode)][:_ADDRESSES_MAX]
+        permitted = [address for address in found if may_connect(address, self._public_only)][:_ADDRESSES_MAX]
         if not permitted:
-            raise _NotPermitted(f"{host} has no address that events may be sent to.")
+            raise _NotPermitted(f"{host} has no address that events may be sent to.{self._remedy}")
         for address in permitted[:-1]:
             try:
                 return await self._inner.connect_tcp(address, port, _CONNECT_S, local_address, socket_options)

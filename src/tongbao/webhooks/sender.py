@@ -117,6 +117,7 @@ class WebhookSender:
         renderers: Renderers,
         *,
         home_url: str = "",
+        private_targets: bool = False,
         timeout_s: float = TIMEOUT_S,
         window: int = WINDOW,
         slots: int = SLOTS,
@@ -125,12 +126,13 @@ class WebhookSender:
         clock: Callable[[], int] = system_now_ms,
         jitter: Callable[[], float] = _random,
     ) -> None:
-        """:param home_url: where to read who sends this, for the ``User-Agent``."""
+        """:param home_url: where to read who sends this, for the ``User-Agent``.
+        :param private_targets: in test mode, send to private addresses too."""
         self._pool = pool
         self._vault = vault
         self._renderers = renderers
         self._agent = f"Tongbao/1.0 (+{home_url})" if home_url else "Tongbao/1.0"
-        self._client = Client(timeout_s)
+        self._client = Client(timeout_s, private_targets=private_targets)
         self._recorder = Recorder(pool)
         self._window = window
         self._lease_ms = lease_ms

@@ -1,7 +1,8 @@
 """Where deliveries may go. A merchant chooses the address, so it must not lead into our own network.
 
-In live mode: https, and public addresses only. In test mode (a shop on a developer's machine) http and private
-addresses too. Link-local addresses never: cloud providers answer there with the machine's own credentials.
+In live mode: https, and public addresses only. In test mode http too, and private addresses (a shop on a
+developer's machine) where the installation allows them. Link-local addresses never: cloud providers answer there
+with the machine's own credentials.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ def check_url(url: str, livemode: bool, param: str = "url") -> str:
     return url
 
 
-def may_connect(address: str, livemode: bool) -> bool:
+def may_connect(address: str, public_only: bool) -> bool:
     """Whether a delivery may be sent to this IP address."""
     ip = _unwrapped(ipaddress.ip_address(address.partition("%")[0]))
     if ip.is_link_local or ip.is_multicast:
         return False
-    return not livemode or (ip.is_global and not ip.is_reserved)
+    return not public_only or (ip.is_global and not ip.is_reserved)
 
 
 def _problem(url: str, livemode: bool) -> str | None:
