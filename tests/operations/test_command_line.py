@@ -16,6 +16,7 @@ from tongbao.operations.serving import listen
 COMMANDS = [
     ["demo"], ["serve"], ["worker"], ["migrate"], ["version"], ["merchant", "create"], ["merchant", "list"],
     ["merchant", "show"], ["key", "create"], ["key", "list"], ["key", "revoke"], ["books", "verify"],
+    ["bench"],
 ]  # fmt: skip
 
 
