@@ -23,7 +23,8 @@ from tests.sandbox import process as sandbox_process
 from tongbao.database.migrate import migrate
 from tongbao.database.pool import open_pool
 from tongbao.identity.merchants import create_key, create_merchant
-from tongbao.ledger.verify import CHECKS, Finding, verify
+from tongbao.ledger.verify import Finding, verify
+from tongbao.operations.books import ALL_CHECKS
 
 T = TypeVar("T")
 HERE = Path(__file__).parent.parent
@@ -158,7 +159,7 @@ class World:
         async def ask() -> list[Finding]:
             connection = await asyncpg.connect(self.database_url)
             try:
-                return await verify(connection, CHECKS)
+                return await verify(connection, ALL_CHECKS)
             finally:
                 await connection.close()
 

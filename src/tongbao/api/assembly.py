@@ -97,11 +97,14 @@ def _channels(settings: Settings, http: httpx.AsyncClient) -> list[Channel]:
             raise InvalidRequest(
                 "setting_missing", "TONGBAO_CARD_URL needs TONGBAO_CARD_TERMINAL and TONGBAO_CARD_SECRET beside it."
             )
-        config = CardConfig(
-            base_url=settings.card_url,
-            terminal_id=settings.card_terminal,
-            secret=settings.card_secret.get_secret_value(),
-        )
+        try:
+            config = CardConfig(
+                base_url=settings.card_url,
+                terminal_id=settings.card_terminal,
+                secret=settings.card_secret.get_secret_value(),
+            )
+        except ValueError as problem:
+            raise InvalidRequest("settings_invalid", f"TONGBAO_CARD_…: {problem}.") from None
         channels.insert(0, CardChannel(config, http))
     return channels
 

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from tongbao.identity.merchants import get_merchant
 from tongbao.ledger.verify import CHECKS, Check, Finding, verify
+from tongbao.payments.verify import CHECKS as PAYMENT_CHECKS
 
-ALL_CHECKS: list[Check] = [*CHECKS]
+ALL_CHECKS: list[Check] = [*CHECKS, *PAYMENT_CHECKS]
 _COUNTED = ("merchants", "accounts", "transfers", "postings")
 
 
