@@ -48,6 +48,7 @@ def account_needs(terms: Terms, currency: str, customer: str | None) -> list[Key
             merchant_account(terms, currency),
             AccountRef("fees", currency),
             AccountRef("refunds_reserved", currency),
+            AccountRef("suspense", currency),
         )
     )
 
@@ -103,6 +104,19 @@ def release_refund(rows: Rows, refund: Refund, terms: Terms) -> None:
         [
             debit(AccountRef("refunds_reserved", refund.currency), refund.amount),
             credit(merchant_account(terms, refund.currency), refund.amount),
+        ],
+    )
+
+
+def book_suspense(rows: Rows, operation: Operation, terms: Terms) -> None:
+    """Book money that a channel took and that belongs to no payment, until somebody finds where it belongs."""
+    posting.post(
+        rows,
+        "suspense",
+        operation.id,
+        [
+            debit(source_account(terms, operation.currency, None), operation.amount),
+            credit(AccountRef("suspense", operation.currency), operation.amount),
         ],
     )
 

@@ -78,6 +78,7 @@ class RecordOutcome(msgspec.Struct, frozen=True):
         if isinstance(self.outcome, Approved) and not _amount_agrees(operation, self.outcome):
             operation = self._doubt(rows, self._conflict(rows, operation))
         elif verdict == "conflict":
+            self._book_unexpected(rows, operation)
             operation = self._conflict(rows, operation)
         elif verdict == "approve":
             operation = self._approve(rows, operation)
@@ -107,6 +108,16 @@ class RecordOutcome(msgspec.Struct, frozen=True):
         ):
             return operation
         return _change(rows, operation, conflicts=[*operation.conflicts, {**told, "at_ms": rows.now_ms}])
+
+    def _book_unexpected(self, rows: Rows, operation: Operation) -> None:
+        """Money came in on a charge that was declined for good: it belongs to nothing yet, but it is there. Once."""
+        if not isinstance(self.outcome, Approved) or operation.kind != "charge":
+            return
+        told_before = any(
+            known["type"] == "approved" and known["amount"] == operation.amount for known in operation.conflicts
+        )
+        if not told_before and _intent(rows, operation).capture_method == "automatic":
+            booking.book_suspense(rows, operation, self.terms)
 
     def _approve(self, rows: Rows, operation: Operation) -> Operation:
         assert isinstance(self.outcome, Approved)
