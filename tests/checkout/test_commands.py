@@ -66,7 +66,7 @@ async def test_a_session_names_a_customer_who_exists(house: House) -> None:
 
 async def test_paying_a_session_pays_its_order_and_completes_it(house: House) -> None:
     made = await session(house, customer_email="lin@example.com", intent_data={"description": "tea"})
-    paid = await house.pay(PaySession(made.id, house.card(), "https://pay.example/c/1"))
+    paid = await house.pay(PaySession(made.id, house.card(), made.amount_total, "https://pay.example/c/1"))
     assert paid.intent.status == "succeeded"
     assert (paid.intent.order_id, paid.intent.description, paid.intent.receipt_email) == (
         made.order_id,
@@ -82,16 +82,16 @@ async def test_paying_a_session_pays_its_order_and_completes_it(house: House) ->
     assert (await house.one(CheckoutSession, made.id)).status == "complete"
     assert await house.rows(Job) == []
     with pytest.raises(InvalidRequest):
-        await house.run(PaySession(made.id, house.card()))
+        await house.run(PaySession(made.id, house.card(), made.amount_total))
     assert house.bank.taken[house.merchant, "cny"] == 1_000
 
 
 async def test_after_a_decline_another_card_pays_on_the_same_intent(house: House) -> None:
     made = await session(house)
     house.plan("decline")
-    first = await house.pay(PaySession(made.id, house.card()))
+    first = await house.pay(PaySession(made.id, house.card(), made.amount_total))
     assert first.intent.status == "requires_payment_method"
-    second = await house.pay(PaySession(made.id, house.card()))
+    second = await house.pay(PaySession(made.id, house.card(), made.amount_total))
     assert (second.intent.status, second.intent.id) == ("succeeded", first.intent.id)
     assert len(await house.rows(PaymentIntent)) == 1
 
@@ -100,8 +100,8 @@ async def test_another_way_to_pay_may_be_tried_after_a_decline(house: House) -> 
     customer = await house.customer(1_000)
     made = await session(house, customer=customer.id)
     house.plan("decline")
-    first = await house.pay(PaySession(made.id, house.card()))
-    second = await house.pay(PaySession(made.id, house.balance()))
+    first = await house.pay(PaySession(made.id, house.card(), made.amount_total))
+    second = await house.pay(PaySession(made.id, house.balance(), made.amount_total))
     assert (second.intent.status, second.intent.id) == ("succeeded", first.intent.id)
 
 
@@ -109,29 +109,32 @@ async def test_a_session_takes_only_the_ways_to_pay_that_it_offers(house: House)
     customer = await house.customer(1_000)
     made = await session(house, customer=customer.id, payment_method_types=["card"])
     with pytest.raises(InvalidRequest) as refused:
-        await house.run(PaySession(made.id, house.balance()))
+        await house.run(PaySession(made.id, house.balance(), made.amount_total))
     assert refused.value.param == "payment_method"
-    assert (await house.pay(PaySession(made.id, house.card()))).intent.status == "succeeded"
+    assert (await house.pay(PaySession(made.id, house.card(), made.amount_total))).intent.status == "succeeded"
 
 
 @pytest.mark.parametrize("plan", ["challenge", "lost"])
 async def test_while_a_payment_is_under_way_no_other_is_started(house: House, plan: str) -> None:
     made = await session(house)
     house.plan("challenge") if plan == "challenge" else house.plan(hear="lost")
-    await house.pay(PaySession(made.id, house.card()))
+    await house.pay(PaySession(made.id, house.card(), made.amount_total))
     with pytest.raises(InvalidRequest) as refused:
-        await house.run(PaySession(made.id, house.card()))
+        await house.run(PaySession(made.id, house.card(), made.amount_total))
     assert refused.value.code == "payment_in_progress"
     assert len(house.bank.operations) == 1
 
 
-async def test_the_shopper_pays_what_is_due_when_they_pay(house: House) -> None:
+async def test_the_shopper_pays_what_is_due_and_only_what_they_agreed_to(house: House) -> None:
     order = await house.order(1_000)
     made = await session(house, order=order.id)
     house.plan("decline")
-    await house.pay(PaySession(made.id, house.card()))
+    await house.pay(PaySession(made.id, house.card(), made.amount_total))
     await house.charged(400, order=order.id)
-    paid = await house.pay(PaySession(made.id, house.card()))
+    with pytest.raises(InvalidRequest) as changed:
+        await house.run(PaySession(made.id, house.card(), 1_000))
+    assert changed.value.code == "amount_changed"
+    paid = await house.pay(PaySession(made.id, house.card(), 600))
     assert paid.intent.amount_received == 600
     assert (await house.one(Order, order.id)).status == "paid"
 
@@ -139,9 +142,9 @@ async def test_the_shopper_pays_what_is_due_when_they_pay(house: House) -> None:
 async def test_two_sessions_of_one_order_are_both_complete_when_it_is_paid(house: House) -> None:
     order = await house.order(1_000)
     one, other = await session(house, order=order.id), await session(house, order=order.id)
-    await house.pay(PaySession(one.id, house.card()))
+    await house.pay(PaySession(one.id, house.card(), one.amount_total))
     with pytest.raises(InvalidRequest):
-        await house.run(PaySession(other.id, house.card()))
+        await house.run(PaySession(other.id, house.card(), other.amount_total))
     await house.work()
     assert {row.status for row in await house.rows(CheckoutSession)} == {"complete"}
 
@@ -159,7 +162,7 @@ async def test_a_session_expires_with_its_own_order_when_its_time_comes(house: H
     assert (await house.run(ExpireSession(made.id))).value.status == "open"
     house.at_ms += 1
     with pytest.raises(InvalidRequest):
-        await house.run(PaySession(made.id, house.card()))
+        await house.run(PaySession(made.id, house.card(), made.amount_total))
     await house.work()
     assert (await house.one(CheckoutSession, made.id)).status == "expired"
     assert (await house.one(Order, made.order_id)).status == "expired"
@@ -176,12 +179,12 @@ async def test_a_session_that_is_ended_early_leaves_an_order_that_was_not_its_ow
         with pytest.raises(InvalidRequest):
             await house.run(ExpireSession(made.id, now=True))
         with pytest.raises(InvalidRequest):
-            await house.run(PaySession(made.id, house.card()))
+            await house.run(PaySession(made.id, house.card(), made.amount_total))
 
 
 async def test_a_session_that_is_paid_cannot_be_ended(house: House) -> None:
     made = await session(house)
-    await house.pay(PaySession(made.id, house.card()))
+    await house.pay(PaySession(made.id, house.card(), made.amount_total))
     with pytest.raises(InvalidRequest):
         await house.run(ExpireSession(made.id, now=True))
     assert (await house.run(ExpireSession(made.id))).value.status == "open", "until it is told that it is complete"
@@ -193,7 +196,7 @@ async def test_a_session_that_is_paid_cannot_be_ended(house: House) -> None:
 async def test_a_session_whose_payment_is_under_way_is_not_ended_at_will(house: House, plan: str) -> None:
     made = await session(house)
     house.plan("challenge") if plan == "challenge" else house.plan(hear="lost")
-    await house.pay(PaySession(made.id, house.card()))
+    await house.pay(PaySession(made.id, house.card(), made.amount_total))
     with pytest.raises(InvalidRequest) as refused:
         await house.run(ExpireSession(made.id, now=True))
     assert refused.value.code == "payment_in_progress"
@@ -202,7 +205,7 @@ async def test_a_session_whose_payment_is_under_way_is_not_ended_at_will(house: 
 async def test_a_payment_that_ends_after_its_session_is_given_back(house: House) -> None:
     made = await session(house)
     house.plan("challenge")
-    waiting = await house.pay(PaySession(made.id, house.card()))
+    waiting = await house.pay(PaySession(made.id, house.card(), made.amount_total))
     assert waiting.operation is not None
     house.bank.queries.extend(["lost"] * 100)
     house.at_ms = made.expires_ms
@@ -219,7 +222,7 @@ async def test_a_payment_accepted_late_completes_even_an_expired_session(house: 
     order = await house.order(1_000, late_payment="accept", expires_ms=house.at_ms + HOUR_MS)
     made = await session(house, order=order.id)
     house.plan("challenge")
-    waiting = await house.pay(PaySession(made.id, house.card()))
+    waiting = await house.pay(PaySession(made.id, house.card(), made.amount_total))
     assert waiting.operation is not None
     house.bank.queries.extend(["lost"] * 100)
     house.at_ms += HOUR_MS
@@ -233,7 +236,7 @@ async def test_a_payment_accepted_late_completes_even_an_expired_session(house: 
 
 async def test_the_same_request_to_pay_twice_charges_once(house: House) -> None:
     made = await session(house)
-    command = PaySession(made.id, house.card())
+    command = PaySession(made.id, house.card(), made.amount_total)
     first, again = await house.run(command, "key-1"), await house.run(command, "key-1")
     assert again.replayed
     assert again.value.intent == first.value.intent
@@ -241,7 +244,7 @@ async def test_the_same_request_to_pay_twice_charges_once(house: House) -> None:
 
 
 async def test_a_session_that_does_not_exist_is_named(house: House) -> None:
-    for command in (PaySession("cs_x", house.card()), ExpireSession("cs_x", now=True)):
+    for command in (PaySession("cs_x", house.card(), 1), ExpireSession("cs_x", now=True)):
         with pytest.raises(NotFound) as refused:
             await house.run(command)
         assert refused.value.param == "session"

@@ -94,10 +94,14 @@ class CreateSession(msgspec.Struct, frozen=True):
 
 
 class PaySession(msgspec.Struct, frozen=True):
-    """The shopper pays what is still due: on the session's intent, or a new one if there is none to go on with."""
+    """The shopper pays what is still due: on the session's intent, or a new one if there is none to go on with.
+
+    ``amount`` is what the shopper saw and agreed to; if another amount is due by now, nothing is done.
+    """
 
     session: str
     choice: MethodChoice
+    amount: int
     return_url: str | None = None
     idempotency_key: str | None = None
 
@@ -132,6 +136,8 @@ class PaySession(msgspec.Struct, frozen=True):
             )
         order = rows.get(Order, session.order_id)
         assert order is not None, "a session has its order"
+        if order.amount_remaining != self.amount and orders.payable(order, now_ms):
+            raise InvalidRequest("amount_changed", "Another amount is due by now. Nothing was charged.", param="amount")
         intent = rows.get(PaymentIntent, session.payment_intent) if session.payment_intent else None
         _refuse_under_way(intent)
         if intent is None or intent.status not in CONFIRMABLE:

@@ -136,7 +136,7 @@ class CheckoutForms:
             raise _Held(Problem(words.FIELDS, 422, card), name)
         try:
             choice = await self._choice(shown, offer, card)
-            await self._run(request, shown, choice, self._idempotency(session.id, form, ticket))
+            await self._run(request, shown, choice, ticket, self._idempotency(session.id, form, ticket))
         except Refused as refused:
             raise _Held(_refusal(refused), name) from None
         except Overloaded as error:
@@ -146,6 +146,8 @@ class CheckoutForms:
         except Conflict:
             return  # The same form, sent twice: the first one is at work, and the page shows what becomes of it.
         except DomainError as error:
+            if error.code == "amount_changed":
+                raise _Held(Problem(words.CHANGED, 409, {}), name) from None
             if error.code not in _SHOWN_BY_THE_PAGE:
                 log.warning("payment_not_started", code=error.code, request_id=request.state.request_id)
                 raise _Held(Problem(words.REFUSED, 422, {}), None) from None
@@ -165,11 +167,13 @@ class CheckoutForms:
             saved = offer.name
         return await choose(self.pages.payments, self.pages.pool, caller, saved, data)
 
-    async def _run(self, request: Request, shown: Shown, choice: MethodChoice, idempotency: Idempotency) -> None:
+    async def _run(
+        self, request: Request, shown: Shown, choice: MethodChoice, ticket: Ticket, idempotency: Idempotency
+    ) -> None:
         session = shown.session
         assert session is not None
         back = session_url(self.pages.frame.base_url, session)
-        command = PaySession(session.id, choice, return_url=back, idempotency_key=idempotency.key)
+        command = PaySession(session.id, choice, ticket.amount, return_url=back, idempotency_key=idempotency.key)
         request_id = request.state.request_id
         await self.under_way.run(self.pages.payments.run(session.merchant_id, command, idempotency, request_id))
 
