@@ -21,6 +21,7 @@ from tongbao.foundation.errors import InvalidRequest
 from tongbao.identity.merchants import create_merchant
 from tongbao.ledger.verify import CHECKS, verify
 from tongbao.operations import schema
+from tongbao.payments.verify import CHECKS as PAYMENT_CHECKS
 
 
 @table("toy_notes", key=("merchant_id", "id"))
@@ -128,9 +129,8 @@ async def note(pool: Any, merchant_id: str, id: str) -> Note | None:
 async def broken(pool: Any, merchant_id: str) -> list[str]:
     """What is wrong with a merchant's books and events; nothing, if all is well."""
     async with pool.acquire() as connection:
-        findings = [
-            f"{found.check}: {found.what} {found.how}" for found in await verify(connection, CHECKS, merchant_id)
-        ]
+        found = await verify(connection, [*CHECKS, *PAYMENT_CHECKS], merchant_id)
+    findings = [f"{fault.check}: {fault.what} {fault.how}" for fault in found]
     numbers = [event.seq for event in await stored(pool, Event, merchant_id)]
     [lane] = await stored(pool, Lane, merchant_id)
     if numbers != list(range(1, lane.event_seq + 1)):

@@ -182,6 +182,24 @@ async def test_the_number_of_contradictions_is_bounded(house: House) -> None:
     assert len(operation.conflicts) == CONFLICTS_MAX
 
 
+async def test_money_that_comes_in_after_many_other_contradictions_is_booked_once_all_the_same(house: House) -> None:
+    operation = await operation_of(house, "charge", "declined")
+    for number in range(CONFLICTS_MAX + 5):
+        await record(house, operation, Approved("ref_1", 1 + number, "cny"))
+    for _ in range(3):
+        after = await record(house, operation, SAID["approved"])
+    assert (await house.balances())["suspense:cny"] == 1_000
+    assert len(after.conflicts) == CONFLICTS_MAX + 1
+
+
+async def test_an_approval_in_another_currency_does_not_hide_one_that_brings_money(house: House) -> None:
+    operation = await operation_of(house, "charge", "sending")
+    await record(house, operation, Approved("ref_1", 1_000, "usd"))
+    await record(house, operation, SAID["declined"])
+    await record(house, operation, SAID["approved"])
+    assert (await house.balances())["suspense:cny"] == 1_000
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("wrong", [Approved("ref_1", 999, "cny"), Approved("ref_1", 1_000, "usd")])
 async def test_an_approval_of_another_amount_is_no_approval(house: House, kind: str, wrong: Approved) -> None:

@@ -103,21 +103,22 @@ class RecordOutcome(msgspec.Struct, frozen=True):
 
     def _conflict(self, rows: Rows, operation: Operation) -> Operation:
         told: dict[str, Any] = {"source": self.source, **msgspec.to_builtins(self.outcome)}
-        if len(operation.conflicts) >= CONFLICTS_MAX or any(
-            {**known, "at_ms": 0} == {**told, "at_ms": 0} for known in operation.conflicts
-        ):
+        full = len(operation.conflicts) >= CONFLICTS_MAX and not self._brings_news_of_money(operation)
+        if full or any({**known, "at_ms": 0} == {**told, "at_ms": 0} for known in operation.conflicts):
             return operation
         return _change(rows, operation, conflicts=[*operation.conflicts, {**told, "at_ms": rows.now_ms}])
 
     def _book_unexpected(self, rows: Rows, operation: Operation) -> None:
         """Money came in on a charge that was declined for good: it belongs to nothing yet, but it is there. Once."""
-        if not isinstance(self.outcome, Approved) or operation.kind != "charge":
-            return
-        told_before = any(
-            known["type"] == "approved" and known["amount"] == operation.amount for known in operation.conflicts
-        )
-        if not told_before and _intent(rows, operation).capture_method == "automatic":
+        automatic = _intent(rows, operation).capture_method == "automatic"
+        if operation.kind == "charge" and automatic and self._brings_news_of_money(operation):
             booking.book_suspense(rows, operation, self.terms)
+
+    def _brings_news_of_money(self, operation: Operation) -> bool:
+        """Whether this is the first contradiction that says that the operation was done."""
+        own = ("approved", operation.amount, operation.currency)
+        told = [(known["type"], known.get("amount"), known.get("currency")) for known in operation.conflicts]
+        return isinstance(self.outcome, Approved) and _amount_agrees(operation, self.outcome) and own not in told
 
     def _approve(self, rows: Rows, operation: Operation) -> Operation:
         assert isinstance(self.outcome, Approved)
