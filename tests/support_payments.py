@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import secrets
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -64,11 +65,12 @@ class House:
     bank: Bank
     at_ms: int = START_MS
     fees: dict[str, Fees] = field(default_factory=dict)
+    random: Callable[[int], int] = secrets.randbits
     engine: Engine = field(init=False)
     payments: Payments = field(init=False)
 
     def __post_init__(self) -> None:
-        self.engine = Engine(self.store, clock=lambda: self.at_ms)
+        self.engine = Engine(self.store, clock=lambda: self.at_ms, random=self.random)
         channels = Registry([self.bank, BalanceChannel()])
         self.payments = Payments(self.engine, self.pool, channels, "https://pay.example", self.fees)
 
@@ -104,23 +106,20 @@ class House:
 
     async def run(self, command: Any, key: str | None = None) -> Reply:
         """Run a command as a request with this idempotency key would, channel and all."""
-        if key is None:
-            return await self.payments.run(self.merchant, command, None, None)
-        keyed = self.keyed(command, key)
-        return await self.payments.run(self.merchant, keyed, Idempotency(key, repr(keyed)), None)
+        return await self.payments.run(self.merchant, *self.as_request(command, key), None)
 
     async def begin(self, command: Any, key: str | None = None) -> PaymentReply:
         """Run a command and crash before the channel is called."""
-        keyed = self.keyed(command, key) if key else command
-        reply = await self.engine.run(self.merchant, keyed, Idempotency(key, repr(keyed)) if key else None)
+        reply = await self.engine.run(self.merchant, *self.as_request(command, key))
         assert not reply.finished
         value: PaymentReply = reply.value
         return value
 
-    def keyed(self, command: Any, key: str) -> Any:
+    def as_request(self, command: Any, key: str | None) -> tuple[Any, Idempotency | None]:
         """The command as the request's handler would make it: it knows the key that its outcome finishes."""
-        known = "idempotency_key" in command.__struct_fields__
-        return msgspec.structs.replace(command, idempotency_key=key) if known else command
+        if key is not None and "idempotency_key" in command.__struct_fields__:
+            command = msgspec.structs.replace(command, idempotency_key=key)
+        return command, Idempotency(key, repr(command)) if key is not None else None
 
     async def pay(self, command: Any, key: str | None = None) -> PaymentReply:
         """Run a command on a payment and return what it answers."""
@@ -151,7 +150,7 @@ class House:
     def card(self) -> MethodChoice:
         """A card that was just typed."""
         new = PaymentMethod(
-            self.merchant, f"pm_{self.engine._random(95)}", self.at_ms, "card", card={"last4": "4242"}, token="tok_1"
+            self.merchant, f"pm_{self.random(95)}", self.at_ms, "card", card={"last4": "4242"}, token="tok_1"
         )
         return MethodChoice(self.payments.terms[self.bank.name], new=new)
 
@@ -196,7 +195,7 @@ class House:
         due = [job for job in await self.rows(Job) if job.run_at_ms <= self.at_ms]
         for job in sorted(due, key=lambda job: job.run_at_ms):
             await self._do(job)
-            [*same] = [row for row in await self.rows(Job) if (row.id, row.run_at_ms) == (job.id, job.run_at_ms)]
+            same = [row for row in await self.rows(Job) if (row.id, row.run_at_ms) == (job.id, job.run_at_ms)]
             if same:
                 await self._remove(job)
         return len(due)
@@ -230,6 +229,14 @@ class House:
             self.at_ms = max(self.at_ms, *(time for time in times if time == min(times)))
             await self.work()
         raise AssertionError("jobs make jobs for ever")
+
+    async def call_only(self, begun: PaymentReply) -> None:
+        """Call the channel for an operation as the process that began it would, and die with the answer."""
+        operation, charge = begun.operation, begun.charge
+        assert operation is not None
+        assert charge is not None
+        order = await self.payments._order(operation, charge, begun.intent, begun.method)
+        await getattr(self.bank, operation.kind)(order)
 
     async def unfinished(self) -> list[str]:
         """Requests whose repetition would be a conflict, and operations that are not decided."""

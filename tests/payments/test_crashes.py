@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from tests.support_payments import House
 
-from tongbao.channels.contract import Unknown
 from tongbao.engine import Job
 from tongbao.foundation.errors import Conflict
 from tongbao.payments.commands import CreateIntent
@@ -43,7 +42,7 @@ async def test_what_a_dead_process_began_is_ended_by_the_sweeper(house: House, k
     assert job.run_at_ms == house.at_ms + CALL_TIME_MS, "the living have time to call the channel themselves"
     if arrived:
         house.plan(hear="lost")
-        await call_only(house, begun)
+        await house.call_only(begun)
     with pytest.raises(Conflict):
         await house.run(command, "key-1")
     await house.sweep()
@@ -55,13 +54,6 @@ async def test_what_a_dead_process_began_is_ended_by_the_sweeper(house: House, k
     assert again.replayed
     assert again.value.operation == await house.one(Operation, begun.operation.id)
     assert again.value.intent == await house.one(PaymentIntent, begun.intent.id)
-
-
-async def call_only(house: House, begun: Any) -> None:
-    """Call the channel as the process would have done, and forget the answer."""
-    operation, charge = begun.operation, begun.charge
-    order = await house.payments._order(operation, charge, begun.intent, begun.method)
-    assert isinstance(await getattr(house.bank, operation.kind)(order), Unknown)
 
 
 async def test_an_answer_that_comes_after_the_sweepers_finding_changes_nothing(house: House) -> None:
