@@ -109,9 +109,10 @@ class RecordOutcome(msgspec.Struct, frozen=True):
         return _change(rows, operation, conflicts=[*operation.conflicts, {**told, "at_ms": rows.now_ms}])
 
     def _book_unexpected(self, rows: Rows, operation: Operation) -> None:
-        """Money came in on a charge that was declined for good: it belongs to nothing yet, but it is there. Once."""
+        """Money came in on what was declined for good: it belongs to nothing yet, but it is there. Once."""
         automatic = _intent(rows, operation).capture_method == "automatic"
-        if operation.kind == "charge" and automatic and self._brings_news_of_money(operation):
+        takes = operation.kind == "capture" or (operation.kind == "charge" and automatic)
+        if takes and self._brings_news_of_money(operation):
             booking.book_suspense(rows, operation, self.terms)
 
     def _brings_news_of_money(self, operation: Operation) -> bool:
