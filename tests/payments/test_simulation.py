@@ -30,7 +30,7 @@ from tongbao.payments.model import OUTCOMES, Charge
 
 BIG = os.environ.get("TONGBAO_SIMULATION") == "big"
 SIMULATION = settings(
-    max_examples=3_000 if BIG else 150,
+    max_examples=3_000 if BIG else 100,
     stateful_step_count=50 if BIG else 20,
     deadline=None,
     print_blob=True,
