@@ -12,6 +12,7 @@ from tongbao.foundation.clock import now_ms
 from tongbao.foundation.errors import InvalidRequest, PaymentFailed, missing, no_such
 from tongbao.foundation.http import Caller
 from tongbao.foundation.ids import new_id
+from tongbao.foundation.metadata import check_metadata
 from tongbao.payments.commands import MethodChoice
 from tongbao.payments.model import PaymentIntent, PaymentMethod, Terms
 from tongbao.payments.params import BillingDetails, Card, PaymentMethodData
@@ -24,6 +25,7 @@ async def new_method(payments: Payments, caller: Caller, data: PaymentMethodData
     :raises PaymentFailed: if the card's details are refused.
     """
     terms_of(payments, data.type)
+    check_metadata(data.metadata, "payment_method_data[metadata]")
     if data.type != "card":
         return PaymentMethod(caller.merchant_id, new_id("pm"), now_ms(), data.type, metadata=data.metadata)
     if data.card is None:
@@ -85,6 +87,11 @@ async def choose(
     offered = types or (intent.payment_method_types if intent else [])
     if offered == ["customer_balance"]:
         return MethodChoice(terms_of(payments, "customer_balance"))
+    outside = next((terms for terms in map(payments.terms_for, offered) if terms and not terms.inside), None)
+    if intent is not None and outside is not None:
+        # The command refuses this, unless it is a repetition whose stored reply comes first: a declined attempt
+        # takes the method off its intent.
+        return MethodChoice(outside)
     raise InvalidRequest(
         "payment_intent_payment_method_missing",
         "You cannot confirm this PaymentIntent because it's missing a payment method. "
