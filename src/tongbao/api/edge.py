@@ -32,7 +32,7 @@ from tongbao.api.requests import (
     read_body,
     read_headers,
 )
-from tongbao.api.router import Router
+from tongbao.api.router import Router, unrecognized
 from tongbao.foundation.clock import now_ms
 from tongbao.foundation.errors import KINDS, DomainError, NotPermitted, Overloaded, TooLarge
 from tongbao.foundation.http import ANONYMOUS, Answer, Call, Caller, Idempotency, Route
@@ -163,6 +163,8 @@ class Edge:
     async def _serve(self, exchange: _Exchange, scope: Scope, receive: Receive) -> _Reply:
         method: str = scope["method"]
         headers = exchange.headers
+        if b"%2f" in scope.get("raw_path", b"").lower():  # A slash within an id must not lead to another route.
+            raise unrecognized(method, scope["path"])
         route, variables = self._router.find(method, scope["path"])
         exchange.route = route
         for name in _ECHOED:

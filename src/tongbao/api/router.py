@@ -41,11 +41,7 @@ class Router:
         """
         methods, values = self._match(path)
         if not methods:
-            raise NotFound(
-                "url_unrecognized",
-                f"Unrecognized request URL ({method[:20]}: {_shown(path)}). "
-                "Check the method and the address against the API reference.",
-            )
+            raise unrecognized(method, path)
         found = methods.get("GET" if method == "HEAD" else method)
         if found is None:
             allowed = ", ".join(self.allowed(path))
@@ -88,6 +84,15 @@ class Router:
         node.methods[route.method] = (route, tuple(names))
         if not names:
             self._fixed[route.path] = node.methods
+
+
+def unrecognized(method: str, path: str) -> NotFound:
+    """The error for an address that leads nowhere."""
+    return NotFound(
+        "url_unrecognized",
+        f"Unrecognized request URL ({method[:20]}: {_shown(path)}). "
+        "Check the method and the address against the API reference.",
+    )
 
 
 def _walk(node: _Node, segments: list[str], at: int, values: list[str]) -> _Node | None:
