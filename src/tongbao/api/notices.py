@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import structlog
@@ -15,6 +16,7 @@ from tongbao.payments.service import Payments
 
 log = structlog.get_logger()
 BODY_MAX = 256 * 1024
+BODY_SECONDS_MAX = 10.0
 
 
 class Notices:
@@ -35,12 +37,15 @@ class Notices:
         channel = self._payments.channels.by_name(name)
         body = bytearray()
         try:
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > BODY_MAX:
-                    return PlainTextResponse("too large", 413)
+            async with asyncio.timeout(BODY_SECONDS_MAX):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > BODY_MAX:
+                        return PlainTextResponse("too large", 413)
         except ClientDisconnect:
             return PlainTextResponse("gone", 400)
+        except TimeoutError:
+            return PlainTextResponse("too slow", 408, {"connection": "close"})
         try:
             notice = channel.verify_notice(request.headers, bytes(body), now_ms())
         except NoticeRefused as refused:
