@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from tests.support_engine import Gate, Write, together
@@ -11,7 +13,7 @@ from tests.support_engine import Gate, Write, together
 from tongbao.engine import Engine
 from tongbao.engine import engine as engine_module
 from tongbao.engine.engine import BATCH_MAX
-from tongbao.engine.store import MemoryStore
+from tongbao.engine.store import Lost, MemoryStore, Transaction
 from tongbao.foundation.errors import Overloaded
 
 
@@ -76,6 +78,35 @@ async def test_one_merchants_burst_does_not_hold_up_another(gate: Gate) -> None:
     gate.open.set()
     await asyncio.gather(*burst, *quiet)
     assert gate.order == ["acct_loud", "acct_quiet_0", "acct_quiet_1", "acct_quiet_2", *["acct_loud"] * 3]
+
+
+async def test_a_merchant_whose_batches_are_lost_does_not_hold_up_the_others_while_it_waits() -> None:
+    store = Losing("acct_unlucky", times=4)
+    engine = Engine(store, lanes=1)
+    unlucky = asyncio.ensure_future(engine.run("acct_unlucky", Write("a", "x")))
+    await asyncio.sleep(0)
+    for _ in range(10):
+        assert (await engine.run("acct_lucky", Write("a", "x"))).value is not None
+    assert not unlucky.done()
+    assert (await unlucky).value.text == "x"
+    assert store.times == 0
+
+
+class Losing(Gate):
+    """Loses the first batches of one merchant."""
+
+    def __init__(self, merchant_id: str, times: int) -> None:
+        super().__init__(MemoryStore())
+        self.merchant_id = merchant_id
+        self.times = times
+
+    @asynccontextmanager
+    async def transaction(self, merchant_id: str) -> AsyncIterator[Transaction]:
+        async with super().transaction(merchant_id) as transaction:
+            yield transaction
+            if merchant_id == self.merchant_id and self.times:
+                self.times -= 1
+                raise Lost("the connection")
 
 
 async def test_only_so_many_lanes_commit_at_the_same_time_and_a_merchants_batches_never_overlap() -> None:

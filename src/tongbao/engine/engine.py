@@ -145,7 +145,7 @@ class Engine:
             except Lost as error:
                 log.warning("batch_lost", merchant=merchant_id, commands=len(batch), cause=str(error))
                 if pause_s is not None:
-                    await asyncio.sleep(pause_s)
+                    await self._pause(pause_s)
             except InDoubt:
                 _fail(batch, _unavailable("It is not known whether this request was carried out."))
                 return []
@@ -161,6 +161,14 @@ class Engine:
                 return first + await self._settle(merchant_id, batch[middle:])
         _fail(batch, _unavailable("The database is away. Nothing was done."))
         return []
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, and let other lanes have the turn meanwhile."""
+        self._turns.release()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            await self._turns.acquire()
 
     async def _attempt(self, merchant_id: str, batch: list[_Call]) -> list[_Call]:
         answers: list[tuple[_Call, Reply | Exception]] = []
