@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 from tests.support_engine import pool_of
 from tests.support_payments import House, postgres_house
 
 from tongbao.engine import Engine
 from tongbao.engine.store import PostgresStore
-from tongbao.foundation.errors import InvalidRequest, NotFound
+from tongbao.foundation.errors import InvalidRequest, NotFound, Overloaded
 from tongbao.identity.commands import DeleteCustomer
 from tongbao.payments.commands import CreateRefund
 from tongbao.payments.model import Charge, PaymentReply, Refund
@@ -230,6 +231,19 @@ async def test_a_refund_names_an_intent_or_a_charge_that_exist_and_belong_togeth
     assert mismatch.value.code == "charge_mismatch"
     by_charge = await house.pay(CreateRefund(terms, charge=paid.charge.id, amount=5))
     assert by_charge.intent.id == paid.intent.id
+
+
+@pytest.mark.parametrize("verb", ["refund", "capture"])
+async def test_without_the_channel_that_took_it_money_cannot_be_moved_now_but_perhaps_later(
+    house: House, verb: str
+) -> None:
+    paid = await (house.charged() if verb == "refund" else house.reserved())
+    command: Any = house.refund(paid.intent) if verb == "refund" else house.capture(paid.intent)
+    elsewhere = msgspec.structs.replace(command, terms={})
+    with pytest.raises(Overloaded) as refused:
+        await house.run(elsewhere)
+    assert refused.value.code == "channel_unavailable"
+    assert (await house.run(command)).finished
 
 
 async def test_the_same_refund_twice_gives_back_once(house: House) -> None:

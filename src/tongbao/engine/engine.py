@@ -214,7 +214,8 @@ class Engine:
                 try:
                     keys = list(wanted(call.command, rows))
                 except Exception as error:
-                    log.exception("command_failed", command=type(call.command).__name__)
+                    if not isinstance(error, DomainError):
+                        log.exception("command_failed", command=type(call.command).__name__)
                     answers.append((call, error))
                     failed.add(id(call))
                     continue

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from tongbao.engine.commands import Key, Rows
+from tongbao.foundation.errors import Overloaded
 from tongbao.ledger import posting
 from tongbao.ledger.model import AccountRef, credit, debit
 from tongbao.orders import model as orders
@@ -26,6 +28,17 @@ _Any = Any
 def replace(row: _Any, **changes: Any) -> _Any:
     """The row's next version, with changes."""
     return msgspec.structs.replace(row, version=row.version + 1, **changes)
+
+
+def terms_of(terms: Mapping[str, Terms], charge: Charge) -> Terms:
+    """The terms of the channel that took a charge.
+
+    :raises Overloaded: if that channel is not configured (any more), which is for an operator to mend.
+    """
+    known = terms.get(charge.channel)
+    if known is None:
+        raise Overloaded("channel_unavailable", f"The channel {charge.channel} is not available here at the moment.")
+    return known
 
 
 def merchant_account(terms: Terms, currency: str) -> AccountRef:

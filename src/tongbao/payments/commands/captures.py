@@ -42,6 +42,7 @@ class CaptureIntent(msgspec.Struct, frozen=True):
         assert intent.latest_charge is not None, "what can be captured has a charge"
         charge = rows.get(Charge, intent.latest_charge)
         assert charge is not None, "a charge that an intent names exists"
+        terms = booking.terms_of(self.terms, charge)
         amount = intent.amount_capturable if self.amount_to_capture is None else self.amount_to_capture
         if amount > intent.amount_capturable:
             raise InvalidRequest(
@@ -49,7 +50,7 @@ class CaptureIntent(msgspec.Struct, frozen=True):
                 f"The amount to capture ({amount}) is greater than what can be captured ({intent.amount_capturable}).",
                 param="amount_to_capture",
             )
-        if amount != intent.amount_capturable and not self.terms[charge.channel].partial_capture:
+        if amount != intent.amount_capturable and not terms.partial_capture:
             raise InvalidRequest(
                 "capture_method_not_supported",
                 "This payment can only be captured as a whole.",

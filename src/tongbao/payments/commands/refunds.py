@@ -45,7 +45,7 @@ class CreateRefund(msgspec.Struct, frozen=True):
             charge = rows.find(Charge, charge_id)
             if charge:
                 yield PaymentIntent, charge.payment_intent
-                yield from booking.account_needs(self.terms[charge.channel], charge.currency, charge.customer)
+                yield from booking.account_needs(booking.terms_of(self.terms, charge), charge.currency, charge.customer)
                 if charge.order_id:
                     yield Order, charge.order_id
 
@@ -73,7 +73,7 @@ class CreateRefund(msgspec.Struct, frozen=True):
             intent,
             charge,
             amount,
-            self.terms[charge.channel],
+            booking.terms_of(self.terms, charge),
             reason=self.reason,
             metadata=self.metadata,
             idempotency_key=self.idempotency_key,
