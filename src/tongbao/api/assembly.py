@@ -66,9 +66,9 @@ class Services:
 async def open_services(settings: Settings, name: str = "tongbao") -> AsyncIterator[Services]:
     """Open what a process needs, and close it at the end. ``settings.database_url`` must be set by now."""
     assert settings.database_url is not None, "whoever starts a process finds it a database first"
+    master_key = _master_key(settings)  # First: an unusable key must not leave a pool behind.
     pool = await open_pool(settings.database_url, size_min=2, size_max=settings.lanes + 12, name=name)
     http = new_client()
-    master_key = _master_key(settings)
     try:
         engine = Engine(PostgresStore(pool), lanes=settings.lanes)
         fees = {"card": Fees(settings.card_fee_bps, settings.card_fee_fixed)}

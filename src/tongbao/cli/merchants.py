@@ -37,8 +37,9 @@ def create(
     chosen = check_currency(currency, "--currency")
     if not (len(country) == 2 and country.isascii() and country.isalpha()):
         raise InvalidRequest("country_unknown", "--country must be a code of two letters such as CN or DE.")
-    if not name.strip() or len(name) > 200:
-        raise InvalidRequest("name_invalid", "The name must have 1 to 200 characters.")
+    for option, text in (("name", name), ("--name-zh", name_zh)):
+        if text is not None and not (text.strip() and len(text) <= 200 and text.isprintable()):
+            raise InvalidRequest("name_invalid", f"The {option} must have 1 to 200 characters, all of them printable.")
     live, test = _with_connection(
         data, lambda c: create_merchant(c, name.strip(), name_zh=name_zh, country=country.upper(), currency=chosen)
     )
