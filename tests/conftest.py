@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from tests.support import create_database, drop_database
 
 from tongbao.database import embedded
@@ -46,6 +47,15 @@ def refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
     if os.environ.get("TONGBAO_CI") == "1":
         report.outcome = "failed"
         report.longrepr = f"Skipped, but nothing may be missing in continuous integration: {report.longreprtext}"
+
+
+# Plain tracebacks, as in a running program: drawing the local variables of a large batch takes seconds.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 @pytest.fixture(scope="session")
