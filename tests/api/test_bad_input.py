@@ -45,6 +45,8 @@ CASES: list[tuple[str, str, bytes, str, int, str | None]] = [
     ("an unknown order", INTENT, b"order=ord_none", "form", 404, "order"),
     ("an unknown method type", INTENT, b"amount=1&currency=cny&payment_method_types[]=beads", "form", 400,
      "payment_method_types"),
+    ("a script for a way back", INTENT, b"amount=1&currency=cny&return_url=javascript:alert(1)", "form", 400,
+     "return_url"),
     ("a refund of nothing", "/v1/refunds", b"amount=5", "form", 400, "payment_intent"),
     ("a refund of an unknown payment", "/v1/refunds", b"payment_intent=pi_none", "form", 404, "payment_intent"),
     ("an order without items", "/v1/orders", b"currency=cny", "form", 400, "line_items"),

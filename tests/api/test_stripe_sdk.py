@@ -223,6 +223,34 @@ def test_customers_are_made_changed_found_and_deleted(world: World) -> None:
     assert refused.value.http_status == 404
 
 
+def test_a_customer_with_money_on_their_balance_cannot_be_deleted(world: World) -> None:
+    client, customer = world.stripe(), world.funded_customer(300)
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        client.v1.customers.delete(customer.id)
+    assert refused.value.code == "customer_has_balance"
+    client.v1.payment_intents.create(
+        {
+            "amount": 300,
+            "currency": "cny",
+            "customer": customer.id,
+            "payment_method_data": {"type": "customer_balance"},
+            "confirm": True,
+        }
+    )
+    assert client.v1.customers.delete(customer.id).deleted
+
+
+def test_a_session_is_over_when_its_order_is_called_off(world: World) -> None:
+    with world.http() as client:
+        form = {"currency": "cny", "line_items[0][name]": "茶", "line_items[0][unit_amount]": 900}
+        order = client.post("/v1/orders", data=form).json()
+        wish = {"order": order["id"], "success_url": "https://shop.example/ok"}
+        session = client.post("/v1/checkout/sessions", data=wish).json()
+        assert client.post(f"/v1/orders/{order['id']}/cancel").json()["status"] == "canceled"
+        session = client.get(f"/v1/checkout/sessions/{session['id']}").json()
+    assert (session["status"], session["url"]) == ("expired", None)
+
+
 def test_a_saved_card_pays_again_for_its_customer_only(world: World) -> None:
     client = world.stripe()
     customer, stranger = client.v1.customers.create({"name": "a"}), client.v1.customers.create({"name": "b"})

@@ -61,7 +61,7 @@ class CreateSession(msgspec.Struct, frozen=True):
             order = found
         if not orders.payable(order, now_ms):
             raise InvalidRequest(
-                "order_not_payable", f"This order cannot be paid: it is {order.status}.", param="order"
+                "order_not_payable", f"This order cannot be paid: it is {orders.why_not_payable(order)}.", param="order"
             )
         if order.expires_ms is not None:
             expires_ms = min(expires_ms, order.expires_ms)

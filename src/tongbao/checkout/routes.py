@@ -17,7 +17,18 @@ from tongbao.foundation.http import Answer, Call, Json, NoParams, Route
 from tongbao.foundation.metadata import check_metadata
 from tongbao.foundation.money import check_currency
 from tongbao.foundation.pages import ListParams, list_object
-from tongbao.foundation.params import Amount, Currency, Description, Email, Expand, Id, Metadata, Name, Url
+from tongbao.foundation.params import (
+    Amount,
+    Currency,
+    Description,
+    Email,
+    Expand,
+    Id,
+    Metadata,
+    Name,
+    Url,
+    check_web_address,
+)
 from tongbao.orders.commands import CreateOrder
 from tongbao.orders.model import ITEMS_MAX, Order
 from tongbao.orders.routes import LineItem, Quantity, total_of
@@ -89,10 +100,11 @@ def session_url(base_url: str, row: CheckoutSession) -> str:
     return f"{base_url}/c/{row.merchant_id.removeprefix('acct_')}/{row.id}"
 
 
-def render_session(row: CheckoutSession, livemode: bool, base_url: str, paid: bool = False) -> Json:
-    """Stripe's Checkout Session. Ours: ``order`` and ``version``. ``paid``: the order is known to be paid."""
-    complete = paid or row.status == "complete"
-    status = "complete" if complete else row.status
+def render_session(row: CheckoutSession, livemode: bool, base_url: str, order: Order | None = None) -> Json:
+    """Stripe's Checkout Session. Ours: ``order`` and ``version``. With ``order`` it is shown as that order is now."""
+    complete = row.status == "complete" or (order is not None and order.status == "paid")
+    closed = order is not None and order.status in ("expired", "canceled")
+    status = "complete" if complete else "expired" if closed else row.status
     return {
         "id": row.id,
         "object": "checkout.session",
@@ -144,10 +156,8 @@ class Sessions:
     async def create(self, call: Call[CreateSessionParams]) -> Answer:
         """Offer an order on a hosted page."""
         wish = call.params
-        for name in ("success_url", "cancel_url"):
-            url = getattr(wish, name)
-            if url is not None and not url.startswith(("https://", "http://")):
-                raise InvalidRequest("url_invalid", f"{name} must be an http or https address.", param=name)
+        check_web_address(wish.success_url, "success_url")
+        check_web_address(wish.cancel_url, "cancel_url")
         if wish.order is not None and wish.line_items is not None:
             raise InvalidRequest(
                 "parameters_exclusive",
@@ -186,8 +196,7 @@ class Sessions:
         """One session, as its order is now."""
         row = await self._row(call)
         order = await reads.one(self.pool, Order, row.merchant_id, row.order_id)
-        paid = order is not None and order.status == "paid"
-        return render_session(row, call.caller.livemode, self.base_url, paid)
+        return render_session(row, call.caller.livemode, self.base_url, order)
 
     async def list(self, call: Call[ListSessionsParams]) -> Json:
         """A page of sessions, newest first."""

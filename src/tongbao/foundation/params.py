@@ -6,6 +6,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, UnsetType
 
+from tongbao.foundation.errors import InvalidRequest
 from tongbao.foundation.money import AMOUNT_MAX
 
 Id = Annotated[str, Meta(min_length=1, max_length=100)]
@@ -25,3 +26,13 @@ OptionalEmail = Email | None | UnsetType
 OptionalPhone = Phone | None | UnsetType
 OptionalDescription = Description | None | UnsetType
 OptionalMetadata = Metadata | None | UnsetType
+
+
+def check_web_address(url: str | None, param: str) -> str | None:
+    """Return an address that a browser may be sent to.
+
+    :raises InvalidRequest: unless it is http or https: a ``javascript:`` address would run on our page.
+    """
+    if url is not None and not url.lower().startswith(("https://", "http://")):
+        raise InvalidRequest("url_invalid", f"{param} must be an http or https address.", param=param)
+    return url

@@ -8,9 +8,11 @@ from typing import Any, ClassVar
 import msgspec
 
 from tongbao.engine.commands import Key, Rows
-from tongbao.foundation.errors import no_such
+from tongbao.foundation.errors import InvalidRequest, no_such
 from tongbao.foundation.metadata import merge_metadata
+from tongbao.foundation.money import Money
 from tongbao.identity.model import Customer
+from tongbao.ledger.model import Account
 
 
 class CreateCustomer(msgspec.Struct, frozen=True):
@@ -55,17 +57,34 @@ class UpdateCustomer(msgspec.Struct, frozen=True):
 
 
 class DeleteCustomer(msgspec.Struct, frozen=True):
-    """Delete a customer: nothing more can be done with them. What was paid stays in the books."""
+    """Delete a customer: nothing more can be done with them. What was paid stays in the books.
+
+    ``accounts`` are the ids of the customer's balances.
+
+    :raises InvalidRequest: if there is money on one of them, which nobody could reach any more.
+    """
 
     customer: str
+    accounts: list[str] = []
 
     reply: ClassVar[type[msgspec.Struct]] = Customer
 
     def needs(self, rows: Rows) -> Iterable[Key]:
         yield Customer, self.customer
+        for account in self.accounts:
+            yield Account, account
 
     def decide(self, rows: Rows, now_ms: int) -> Customer:
         customer = _existing(rows, self.customer)
+        for name in self.accounts:
+            account = rows.get(Account, name)
+            if account is not None and account.balance:
+                raise InvalidRequest(
+                    "customer_has_balance",
+                    f"This customer has {Money(account.currency, account.balance)} on their balance: "
+                    "let them spend it or give it back first.",
+                    param="customer",
+                )
         customer = msgspec.structs.replace(customer, version=customer.version + 1, deleted=True)
         rows.update(customer)
         rows.event("customer.deleted", "customer", customer)

@@ -126,7 +126,14 @@ class Customers:
 
     async def delete(self, call: Call[NoParams]) -> Answer:
         """Delete a customer."""
-        return await self._run(call, DeleteCustomer(call.path["customer"]))
+        customer = call.path["customer"]
+        found = await self.pool.fetch(
+            "SELECT id FROM accounts WHERE merchant_id = $1 AND id >= 'customer:' || $2 || ':' "
+            "AND id < 'customer:' || $2 || ';'",
+            call.caller.merchant_id,
+            customer,
+        )
+        return await self._run(call, DeleteCustomer(customer, [row["id"] for row in found]))
 
     async def retrieve(self, call: Call[NoParams]) -> Json:
         """One customer."""

@@ -131,6 +131,11 @@ def cancel(order: Order, now_ms: int) -> Order | None:
     return _next(order, status="canceled", canceled_ms=now_ms)
 
 
+def why_not_payable(order: Order) -> str:
+    """What an order that cannot be paid is. (Its time may have run out before it is marked so.)"""
+    return "expired" if order.status in ("open", "partially_paid") else order.status
+
+
 def payable(order: Order, now_ms: int) -> bool:
     """Whether a payment may be started."""
     in_time = order.expires_ms is None or now_ms < order.expires_ms

@@ -16,6 +16,7 @@ from tongbao.foundation.http import Answer, Call, Json, NoParams, Route
 from tongbao.foundation.metadata import check_metadata
 from tongbao.foundation.money import check_currency
 from tongbao.foundation.pages import list_object
+from tongbao.foundation.params import check_web_address
 from tongbao.payments import methods, params, render
 from tongbao.payments.commands import (
     AttachMethod,
@@ -103,7 +104,7 @@ class Intents:
             description=wish.description,
             metadata=check_metadata(wish.metadata),
             receipt_email=wish.receipt_email,
-            return_url=wish.return_url,
+            return_url=check_web_address(wish.return_url, "return_url"),
             statement_descriptor=wish.statement_descriptor,
             confirm=choice,
             idempotency_key=call.idempotency.key if call.idempotency else None,
@@ -170,7 +171,7 @@ class Intents:
         command = ConfirmIntent(
             intent.id,
             choice,
-            return_url=wish.return_url,
+            return_url=check_web_address(wish.return_url, "return_url"),
             receipt_email=wish.receipt_email,
             idempotency_key=call.idempotency.key if call.idempotency else None,
         )

@@ -236,5 +236,5 @@ def _check_order(rows: Rows, intent: PaymentIntent) -> None:
     if order is None:
         raise no_such("order", intent.order_id, "order")
     if not orders.payable(order, rows.now_ms):
-        status = order.status if order.status not in ("open", "partially_paid") else "expired"
-        raise InvalidRequest("order_not_payable", f"This order cannot be paid: it is {status}.", param="order")
+        why = orders.why_not_payable(order)
+        raise InvalidRequest("order_not_payable", f"This order cannot be paid: it is {why}.", param="order")
