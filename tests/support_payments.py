@@ -72,7 +72,9 @@ class House:
     def __post_init__(self) -> None:
         self.engine = Engine(self.store, clock=lambda: self.at_ms, random=self.random)
         channels = Registry([self.bank, BalanceChannel()])
-        self.payments = Payments(self.engine, self.pool, channels, "https://pay.example", self.fees)
+        self.payments = Payments(
+            self.engine, self.pool, channels, "https://pay.example", self.fees, clock=lambda: self.at_ms
+        )
 
     async def rows(self, cls: type[R]) -> list[R]:
         """All rows of this merchant's table, by key."""

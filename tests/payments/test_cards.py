@@ -12,7 +12,7 @@ from tests.support_payments import House
 from tongbao.foundation.errors import InvalidRequest, NotFound
 from tongbao.payments.commands import AttachMethod, ConfirmIntent, CreateIntent, DetachMethod, MethodChoice, SaveMethod
 from tongbao.payments.model import Charge, Operation, PaymentIntent, PaymentMethod
-from tongbao.payments.service import Fees
+from tongbao.payments.service import SEND_WITHIN_MS, Fees
 
 
 async def test_an_approved_charge_is_booked_and_told(house: House) -> None:
@@ -140,6 +140,19 @@ async def test_a_request_that_never_arrived_is_sent_again_under_the_same_id(hous
     assert [verb for verb, _ in house.bank.calls] == ["charge", "query", "charge"]
     assert len({order.operation_id for _, order in house.bank.calls}) == 1
     assert await house.balances() == {"channel:card:cny": 1_000, "merchant_pending:cny": 1_000}
+
+
+async def test_a_charge_that_never_arrived_is_not_sent_long_after_the_shopper_has_gone(house: House) -> None:
+    house.plan(hear="never")
+    unclear = await house.charged()
+    house.at_ms += SEND_WITHIN_MS + 1
+    await house.sweep()
+    intent = await house.one(PaymentIntent, unclear.intent.id)
+    assert intent.status == "requires_payment_method"
+    assert intent.last_payment_error is not None
+    assert intent.last_payment_error["code"] == "payment_intent_payment_attempt_expired"
+    assert [verb for verb, _ in house.bank.calls] == ["charge", "query"]
+    assert await house.balances() == {}
 
 
 async def test_a_channel_that_does_not_know_is_asked_again_and_again(house: House) -> None:

@@ -8,6 +8,9 @@ import asyncpg
 
 from tongbao.database import bulk
 
+LOCK_TIMEOUT = "10s"
+"""How long a batch waits for its lane before it lets other lanes go on and tries again."""
+
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]
     """A connection that keeps no session state, so that the pool need not reset it (a round trip saved)."""
@@ -31,7 +34,7 @@ async def open_pool(url: str, *, size_min: int = 1, size_max: int = 10, name: st
         timeout=5,
         statement_cache_size=500,
         max_cached_statement_lifetime=0,
-        server_settings={"application_name": name, "jit": "off", "TimeZone": "UTC"},
+        server_settings={"application_name": name, "jit": "off", "TimeZone": "UTC", "lock_timeout": LOCK_TIMEOUT},
     )
 
 

@@ -6,7 +6,7 @@ called outside of any transaction; if this process dies there, the operation's j
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from tongbao.channels.registry import Registry
 from tongbao.database import bulk
 from tongbao.database.rows import TABLES
 from tongbao.engine import Command, Engine, Reply
+from tongbao.foundation.clock import MINUTE_MS, now_ms
 from tongbao.foundation.errors import Overloaded, PaymentFailed
 from tongbao.foundation.http import Idempotency
 from tongbao.foundation.ids import new_id
@@ -48,10 +49,17 @@ class Payments:
     """Carries payments through channels. One per process."""
 
     def __init__(
-        self, engine: Engine, pool: Any, channels: Registry, base_url: str, fees: Mapping[str, Fees] | None = None
+        self,
+        engine: Engine,
+        pool: Any,
+        channels: Registry,
+        base_url: str,
+        fees: Mapping[str, Fees] | None = None,
+        clock: Callable[[], int] = now_ms,
     ) -> None:
         """:param base_url: our public address, for notices and for the shopper's way back.
         :param fees: by channel name; none means free."""
+        self._clock = clock
         self.engine = engine
         self.channels = channels
         self._pool = pool
@@ -139,7 +147,10 @@ class Payments:
         order = await self._order(operation, charge, intent, method)
         outcome = await _guarded(channel.query(order))
         if isinstance(outcome, Unknown) and outcome.never_arrived:
-            outcome = await _call(channel, order)
+            if operation.kind == "charge" and self._clock() - operation.created_ms > SEND_WITHIN_MS:
+                outcome = _EXPIRED
+            else:
+                outcome = await _call(channel, order)
         await self.record(merchant_id, operation_id, operation.channel, outcome, "query")
 
     async def chase_intent(self, merchant_id: str, intent: PaymentIntent) -> None:
@@ -208,6 +219,12 @@ class Payments:
 
 
 _MERCHANTS_MAX = 10_000
+SEND_WITHIN_MS = 10 * MINUTE_MS
+"""A charge that never reached its channel is sent this long after it was asked for, and then not any more: the
+shopper has gone, and may have paid elsewhere. (A channel that answers that late has long dropped the first try.)"""
+_EXPIRED = Declined(
+    "payment_intent_payment_attempt_expired", "The card network could not be reached in time. Nothing was charged."
+)
 _CARD_PARAMS = {
     "invalid_expiry_month": "exp_month",
     "invalid_expiry_year": "exp_year",

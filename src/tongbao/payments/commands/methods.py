@@ -86,7 +86,7 @@ class AttachMethod(msgspec.Struct, frozen=True):
             )
         attached: PaymentMethod = booking.replace(method, customer=self.customer)
         (rows.insert if self.new else rows.update)(attached)
-        rows.event("payment_method.attached", "payment_method", attached)
+        rows.event("payment_method.attached", "payment_method", msgspec.structs.replace(attached, token=None))
         return attached
 
 
