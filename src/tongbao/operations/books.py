@@ -6,7 +6,7 @@ import time
 from typing import Any, NamedTuple
 
 from tongbao.identity.merchants import get_merchant
-from tongbao.ledger.verify import CHECKS, Check, Finding, verify
+from tongbao.ledger.verify import CHECK_TIMEOUT_S, CHECKS, Check, Finding, verify
 from tongbao.payments.verify import CHECKS as PAYMENT_CHECKS
 
 ALL_CHECKS: list[Check] = [*CHECKS, *PAYMENT_CHECKS]
@@ -47,4 +47,4 @@ async def prove(connection: Any, merchant_id: str | None = None, checks: list[Ch
 
 async def _count(connection: Any, table: str, merchant_id: str | None) -> int:
     sql = f"SELECT count(*) FROM {table} WHERE ($1::text IS NULL OR merchant_id = $1)"  # noqa: S608 - our own names
-    return int(await connection.fetchval(sql, merchant_id))
+    return int(await connection.fetchval(sql, merchant_id, timeout=CHECK_TIMEOUT_S))
